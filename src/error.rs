@@ -1,0 +1,156 @@
+//! Why an upload failed: at which step, for what cause, and what is left of it.
+
+use std::fmt;
+
+use crate::checksum::Checksum;
+use crate::plan::PlanError;
+use crate::source::SourceError;
+use crate::store::{StoreError, Upload};
+
+/// A failed upload.
+///
+/// Displayed as the step alone, in one line; the [source](std::error::Error::source) is the cause.
+#[derive(Debug)]
+pub struct Error {
+    /// What was being done.
+    pub step: Step,
+    /// Why it failed.
+    pub cause: Cause,
+    /// What could not be cleaned up.
+    pub left: Option<Box<Left>>,
+}
+
+/// A step of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Cutting the source into parts.
+    Plan,
+    /// The single request of a small object.
+    Put,
+    /// Step 1.
+    Initiate,
+    /// Step 2.
+    UploadPart {
+        /// The part, from 1.
+        number: u32,
+        /// The number of parts.
+        count: u32,
+    },
+    /// Step 3.
+    Complete,
+    /// Comparing the finished object with the source.
+    Verify,
+}
+
+/// The cause of a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// S3's limits leave no way.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The source can't be read, or changed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// The store holds something else than was sent.
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How what the store holds differs from what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The checksums differ.
+    #[error("the store's {} is {theirs}, and that of the bytes sent is {ours}", ours.algorithm().name())]
+    Checksum {
+        /// Of the bytes sent.
+        ours: Checksum,
+        /// The store's.
+        theirs: Checksum,
+    },
+    /// The ETags differ.
+    #[error("the store's ETag is {theirs}, and that of the bytes sent is {ours}")]
+    ETag {
+        /// Of the bytes sent.
+        ours: String,
+        /// The store's.
+        theirs: String,
+    },
+    /// The sizes differ.
+    #[error("the object has {theirs} bytes, and {ours} were sent")]
+    Size {
+        /// Bytes sent.
+        ours: u64,
+        /// Bytes in the store.
+        theirs: u64,
+    },
+    /// The store said that it made the object, and has none.
+    #[error("the store said that it made the object, and now has none")]
+    Absent,
+}
+
+/// An upload that could not be dropped.
+#[derive(Debug)]
+pub struct Left {
+    /// The upload.
+    pub upload: Upload,
+    /// Why it is still there; `None` where that could not be found out.
+    pub cause: Option<StoreError>,
+}
+
+impl Error {
+    /// Returns an error that leaves nothing behind.
+    pub(crate) fn new(step: Step, cause: impl Into<Cause>) -> Self {
+        Error { step, cause: cause.into(), left: None }
+    }
+
+    /// The store's error, where that is the cause.
+    pub fn store_error(&self) -> Option<&StoreError> {
+        match &self.cause {
+            Cause::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for Cause {
+    fn from(error: StoreError) -> Self {
+        Cause::Store(Box::new(error))
+    }
+}
+
+impl From<Mismatch> for Cause {
+    fn from(mismatch: Mismatch) -> Self {
+        Cause::Mismatch(Box::new(mismatch))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Plan => f.write_str("cannot plan the upload"),
+            Step::Put => f.write_str("cannot put the object"),
+            Step::Initiate => f.write_str("cannot start the upload"),
+            Step::UploadPart { number, count } => write!(f, "cannot upload part {number} of {count}"),
+            Step::Complete => f.write_str("cannot complete the upload"),
+            Step::Verify => f.write_str("cannot verify the object"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.step.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}

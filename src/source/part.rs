@@ -1,0 +1,217 @@
+//! Some bytes of a file, readable as often as needed.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::task::JoinHandle;
+
+use super::block::{Block, Pool};
+use crate::checksum::{Pass, Sums, Wanted};
+
+/// Some bytes of a file. Cheap to clone; reads nothing by itself.
+#[derive(Clone)]
+pub struct Part {
+    file: Arc<File>,
+    pool: Arc<Pool>,
+    range: Range<u64>,
+}
+
+impl Part {
+    pub(super) fn new(file: Arc<File>, pool: Arc<Pool>, range: Range<u64>) -> Self {
+        Part { file, pool, range }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns a reader at the part's first byte.
+    pub fn reader(&self) -> PartReader {
+        PartReader { part: self.clone(), at: self.range.start, reading: None }
+    }
+
+    /// Reads the part and returns what is wanted of its bytes.
+    ///
+    /// # Errors
+    /// When the file can't be read, or ends before the part does.
+    pub async fn sums(&self, wanted: Wanted) -> io::Result<Sums> {
+        if wanted.is_nothing() {
+            return Ok(Sums::default());
+        }
+        let part = self.clone();
+        // One hand-over a part: a pass is minutes of work for large parts, and may wait for a disk.
+        let pass = move || {
+            let mut pass = Pass::new(wanted);
+            let mut block = part.pool.take();
+            let mut at = part.range.start;
+            while at < part.range.end {
+                at += read_at(&part.file, &mut block, at, part.range.end)? as u64;
+                pass.update(block.as_ref());
+            }
+            Ok(pass.finish())
+        };
+        tokio::task::spawn_blocking(pass).await.map_err(io::Error::other)?
+    }
+}
+
+/// A part's bytes as a stream of blocks, from the first to the last.
+///
+/// What lies in the page cache is read on the spot, since to hand blocks from thread to thread costs
+/// half as much again; what must come from a disk is read off the runtime's threads.
+pub struct PartReader {
+    part: Part,
+    at: u64,
+    reading: Option<JoinHandle<io::Result<Block>>>,
+}
+
+impl Stream for PartReader {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let end = this.part.range.end;
+        if this.at >= end {
+            return Poll::Ready(None);
+        }
+        let block = match &mut this.reading {
+            Some(reading) => ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten(),
+            None => {
+                let mut block = this.part.pool.take();
+                match read_cached(&this.part.file, &mut block, this.at, end) {
+                    Some(read) => read.map(|_| block),
+                    None => {
+                        let (file, at) = (Arc::clone(&this.part.file), this.at);
+                        let read = move || read_at(&file, &mut block, at, end).map(|_| block);
+                        this.reading = Some(tokio::task::spawn_blocking(read));
+                        return self.poll_next(cx);
+                    }
+                }
+            }
+        };
+        this.reading = None;
+        match block {
+            Ok(block) => {
+                let bytes = Bytes::from_owner(block);
+                this.at += bytes.len() as u64;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Err(error) => {
+                this.at = end;
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+}
+
+/// Fills a block from offset `at` with what the page cache has.
+///
+/// `None` where a disk would have to be waited for, or the system can't tell.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, block: &mut Block, at: u64, end: u64) -> Option<io::Result<usize>> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let mut room = [io::IoSliceMut::new(block.room(end - at))];
+    match preadv2(file, &mut room, at, ReadWriteFlags::NOWAIT) {
+        Ok(0) => Some(Err(shorter())),
+        Ok(len) => {
+            block.fill(len);
+            Some(Ok(len))
+        }
+        Err(Errno::AGAIN | Errno::NOTSUP | Errno::NOSYS | Errno::INTR) => None,
+        Err(errno) => Some(Err(errno.into())),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut Block, _: u64, _: u64) -> Option<io::Result<usize>> {
+    None
+}
+
+/// Fills a block from offset `at`, waiting for the disk where it must.
+fn read_at(file: &File, block: &mut Block, at: u64, end: u64) -> io::Result<usize> {
+    loop {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(file, block.room(end - at), at);
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(file, block.room(end - at), at);
+        match read {
+            Ok(0) => return Err(shorter()),
+            Ok(len) => {
+                block.fill(len);
+                return Ok(len);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before it should")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FileSource;
+    use super::*;
+    use crate::checksum::{Algorithm, Checksum};
+    use futures::TryStreamExt;
+
+    fn source(bytes: &[u8]) -> (tempfile::TempDir, FileSource) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, bytes).unwrap();
+        let source = FileSource::open(path).unwrap();
+        (dir, source)
+    }
+
+    async fn read(part: &Part) -> io::Result<Vec<u8>> {
+        part.reader().try_fold(Vec::new(), |all, block| async move { Ok([&all, &block[..]].concat()) }).await
+    }
+
+    #[tokio::test]
+    async fn a_part_reads_the_same_again() {
+        let data: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
+        let (_dir, source) = source(&data);
+        let part = source.part(1_000..299_000);
+        assert_eq!(part.len(), 298_000);
+        for _ in 0..2 {
+            assert_eq!(read(&part).await.unwrap(), data[1_000..299_000]);
+        }
+        let wanted = Wanted { checksum: Some(Algorithm::Crc64Nvme), ..Wanted::default() };
+        let sums = part.sums(wanted).await.unwrap();
+        assert_eq!(sums.checksum, Some(Checksum::of(Algorithm::Crc64Nvme, &data[1_000..299_000])));
+        assert!(read(&source.part(5..5)).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_early_is_an_error_and_no_short_part() {
+        let (_dir, source) = source(b"12345");
+        let part = source.part(0..6);
+        assert_eq!(read(&part).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let wanted = Wanted { md5: true, ..Wanted::default() };
+        assert_eq!(part.sums(wanted).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_read_takes_a_few_blocks_however_long_the_part_is() {
+        let (_dir, source) = source(&vec![7; 4 << 20]);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut reader = source.part(0..4 << 20).reader();
+            while reader.try_next().await.unwrap().is_some() {}
+        });
+        assert!(source.pool.free() <= 2, "{} blocks", source.pool.free());
+    }
+}

@@ -1,0 +1,216 @@
+//! Trying again: a store around a store. The only file that waits.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, PartsPage, PutObject, Store,
+    StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
+};
+use crate::Target;
+use crate::event::{Event, Observer};
+
+/// How often and how long to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries of one request, the first included; at least 1.
+    pub max_attempts: u32,
+    /// The most to wait before the second try.
+    pub base: Duration,
+    /// The most to wait before any try that the store names no time for.
+    pub cap: Duration,
+    /// The most to wait where the store names a time (`Retry-After`).
+    pub retry_after_cap: Duration,
+    /// Seed of the jitter; `None` takes one from the system.
+    pub seed: Option<u64>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            max_attempts: 8,
+            base: Duration::from_millis(200),
+            cap: Duration::from_secs(20),
+            retry_after_cap: Duration::from_secs(60),
+            seed: None,
+        }
+    }
+}
+
+/// What a retry may cost of the [budget](Retrying), and what a success pays back.
+const RETRY_COST: u64 = 5;
+
+/// Retries that all requests together may spend before successes must pay for more: in an outage,
+/// many parts that each try eight times would multiply the load.
+const BUDGET: u64 = 100 * RETRY_COST;
+
+/// A store that tries again what may succeed later: exponential backoff with full jitter.
+pub struct Retrying<S> {
+    store: S,
+    policy: RetryPolicy,
+    chance: Mutex<fastrand::Rng>,
+    budget: AtomicU64,
+    retries: AtomicU64,
+    observer: std::sync::Arc<dyn Observer>,
+}
+
+impl<S: Store> Retrying<S> {
+    /// Wraps `store`; each retry is told to `observer`.
+    pub fn new(store: S, policy: RetryPolicy, observer: std::sync::Arc<dyn Observer>) -> Self {
+        let chance = policy.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        Retrying {
+            store,
+            policy,
+            chance: Mutex::new(chance),
+            budget: AtomicU64::new(BUDGET),
+            retries: AtomicU64::new(0),
+            observer,
+        }
+    }
+
+    /// The number of retries so far.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    async fn persist<T, F>(&self, part: Option<u32>, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut tries = Tries::default();
+        loop {
+            let mut error = match attempt().await {
+                Ok(answer) => {
+                    self.earn();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            // What an earlier, lost answer did stays unknown however the later ones read.
+            tries.outcome_unknown |= error.outcome_unknown;
+            error.outcome_unknown = tries.outcome_unknown;
+            let Some(wait) = self.wait(&mut tries, &error) else { return Err(error) };
+            self.retries.fetch_add(1, Relaxed);
+            self.observer.event(&Event::Retrying { part, error: &error, wait });
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    /// How long to wait before another try; `None` for no other.
+    fn wait(&self, tries: &mut Tries, error: &StoreError) -> Option<Duration> {
+        match error.kind {
+            Kind::Temporary | Kind::Throttled => {}
+            // Once: the gateway has learnt the store's clock, or will fetch credentials anew.
+            Kind::ClockSkew if !tries.clock => {
+                tries.clock = true;
+                return Some(Duration::ZERO);
+            }
+            Kind::ExpiredCredentials if !tries.credentials => {
+                tries.credentials = true;
+                return Some(Duration::ZERO);
+            }
+            // Once: bytes damaged on the way may arrive whole the next time.
+            Kind::Checksum if !tries.checksum => {
+                tries.checksum = true;
+                return Some(Duration::ZERO);
+            }
+            _ => return None,
+        }
+        tries.failed += 1;
+        if tries.failed >= self.policy.max_attempts || !self.spend() {
+            return None;
+        }
+        let most = self.policy.base.saturating_mul(1 << (tries.failed - 1).min(20)).min(self.policy.cap);
+        let jitter = match self.chance.lock() {
+            Ok(mut chance) => most.mul_f64(chance.f64()),
+            Err(_) => most,
+        };
+        Some(match error.retry_after {
+            Some(asked) => asked.min(self.policy.retry_after_cap).max(jitter),
+            None => jitter,
+        })
+    }
+
+    fn spend(&self) -> bool {
+        self.budget.fetch_update(Relaxed, Relaxed, |budget| budget.checked_sub(RETRY_COST)).is_ok()
+    }
+
+    fn earn(&self) {
+        let _ = self.budget.fetch_update(Relaxed, Relaxed, |budget| Some((budget + 1).min(BUDGET)));
+    }
+}
+
+/// What one request has been through.
+#[derive(Default)]
+struct Tries {
+    failed: u32,
+    clock: bool,
+    credentials: bool,
+    checksum: bool,
+    outcome_unknown: bool,
+}
+
+impl<S: Store> Store for Retrying<S> {
+    fn signs_payload(&self) -> bool {
+        self.store.signs_payload()
+    }
+
+    async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
+        self.persist(None, || self.store.put_object(request)).await
+    }
+
+    async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
+        let began = Instant::now();
+        let lost = AtomicBool::new(false);
+        let create = || async {
+            let answer = self.store.create_multipart_upload(request).await;
+            lost.fetch_or(answer.as_ref().is_err_and(|e| e.outcome_unknown), Relaxed);
+            answer
+        };
+        let mut created = self.persist(None, create).await?;
+        if lost.into_inner() {
+            // Dates on the wire have no fraction of a second.
+            let since = began.elapsed() + Duration::from_secs(1);
+            created.lost_since = created.date.and_then(|date| date.checked_sub(since));
+        }
+        Ok(created)
+    }
+
+    async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
+        self.persist(Some(request.number), || self.store.upload_part(request)).await
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: &CompleteMultipartUpload,
+    ) -> Result<Written, StoreError> {
+        self.persist(None, || self.store.complete_multipart_upload(request)).await
+    }
+
+    async fn abort_multipart_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.persist(None, || self.store.abort_multipart_upload(upload)).await
+    }
+
+    async fn list_parts(&self, upload: &Upload, after: Option<u32>) -> Result<PartsPage, StoreError> {
+        self.persist(None, || self.store.list_parts(upload, after)).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&UploadsMarker>,
+    ) -> Result<UploadsPage, StoreError> {
+        self.persist(None, || self.store.list_multipart_uploads(bucket, prefix, after)).await
+    }
+
+    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
+        self.persist(None, || self.store.head_object(target)).await
+    }
+}

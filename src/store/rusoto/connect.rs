@@ -1,0 +1,167 @@
+//! From settings and surroundings to a store: region, endpoint, credentials, trust.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, RwLock};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::credentials::{Keyring, look_around};
+use super::endpoint::{Addressing, Endpoint};
+use super::tls::{self, Trust};
+use super::transport::{Timeouts, Transport};
+use super::{Place, RusotoStore, Shared};
+
+/// The region where nothing names one: AWS's oldest, and what most other stores expect.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Which store, and how to reach it. What is left out comes from the environment, the AWS config and
+/// credentials files, or the services of the machine, as in every AWS tool.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The endpoint's URL.
+    pub endpoint_url: Option<String>,
+    /// The region to sign for.
+    pub region: Option<String>,
+    /// The profile in the AWS files.
+    pub profile: Option<String>,
+    /// Whose credentials to use.
+    pub credentials: CredentialSource,
+    /// How the bucket is addressed.
+    pub addressing: Addressing,
+    /// Whether payloads are signed.
+    pub payload_signing: PayloadSigning,
+    /// A PEM file of further authorities to trust.
+    pub ca_bundle: Option<PathBuf>,
+    /// Whether any certificate is taken.
+    pub trust_anyone: bool,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// Whose credentials requests are signed with.
+#[derive(Clone, Debug, Default)]
+pub enum CredentialSource {
+    /// Those that every AWS tool would find.
+    #[default]
+    Surroundings,
+    /// These.
+    Static(Credentials),
+    /// None: requests go without a signature.
+    Anonymous,
+}
+
+/// Whether the signature covers the payload, which costs a SHA-256 of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadSigning {
+    /// Where nothing else protects it: not over TLS.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Why there is no store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// The endpoint's URL is none.
+    #[error("the endpoint {url:?}: {why}")]
+    Endpoint {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The region's name is none.
+    #[error("the region {region:?}: {why}")]
+    Region {
+        /// The name.
+        region: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The authorities can't be read.
+    #[error("the CA bundle {}: {why}", path.display())]
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl RusotoStore {
+    /// Finds out where the store is and whose credentials to use. Nothing is sent to the store yet.
+    ///
+    /// # Errors
+    /// When a setting is wrong. Missing credentials are an error of the first operation.
+    pub async fn connect(connection: &Connection) -> Result<Self, ConnectionError> {
+        if let Some(path) = &connection.ca_bundle {
+            tls::read_bundle(path).map_err(|why| ConnectionError::CaBundle { path: path.clone(), why })?;
+        }
+        let trust = match connection.trust_anyone {
+            true => Trust::Anyone,
+            false => Trust::Authorities(connection.ca_bundle.clone()),
+        };
+        let transport = Transport::new(trust, connection.timeouts);
+        // Elsewhere than on AWS the region is a formality, not worth a wait for the instance's service.
+        let on_aws = connection.endpoint_url.is_none()
+            && std::env::var_os("AWS_ENDPOINT_URL").is_none()
+            && std::env::var_os("AWS_ENDPOINT_URL_S3").is_none();
+        let found =
+            look_around(&transport, connection.profile.as_deref(), connection.region.as_deref(), on_aws)
+                .await;
+        let region = found.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let url = connection.endpoint_url.clone().or(found.endpoint_url);
+        let place = Place::new(url.as_deref(), region, connection.addressing)?;
+        let provider = match &connection.credentials {
+            CredentialSource::Surroundings => found.provider,
+            CredentialSource::Static(credentials) => {
+                Some(SharedCredentialsProvider::new(credentials.clone()))
+            }
+            CredentialSource::Anonymous => None,
+        };
+        let signs_payload = provider.is_some()
+            && match connection.payload_signing {
+                PayloadSigning::Auto => !place.endpoint.is_tls(),
+                PayloadSigning::Always => true,
+                PayloadSigning::Never => false,
+            };
+        Ok(RusotoStore(Arc::new(Shared {
+            transport,
+            keyring: Keyring::new(provider),
+            place: RwLock::new(place),
+            addressing: connection.addressing,
+            signs_payload,
+            timeouts: connection.timeouts,
+            clock_offset: AtomicI64::new(0),
+        })))
+    }
+}
+
+impl Place {
+    /// Returns the place that a URL names, or AWS's own in `region`.
+    ///
+    /// # Errors
+    /// When either can't be used.
+    pub(super) fn new(
+        url: Option<&str>,
+        region: String,
+        addressing: Addressing,
+    ) -> Result<Self, ConnectionError> {
+        let (endpoint, is_aws) = match url {
+            Some(url) => {
+                let wrong = |why| ConnectionError::Endpoint { url: url.to_owned(), why };
+                (Endpoint::parse(url, addressing).map_err(wrong)?, false)
+            }
+            None => {
+                let wrong = |why| ConnectionError::Region { region: region.clone(), why };
+                (Endpoint::aws(&region, addressing).map_err(wrong)?, true)
+            }
+        };
+        Ok(Place { endpoint, region, is_aws })
+    }
+}

@@ -1,0 +1,255 @@
+//! Connections: TCP, an HTTP proxy where the environment names one, and TLS.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::tls::{self, Trust};
+
+/// Bytes that the kernel may hold unsent. Without a limit it takes megabytes at once, and then says
+/// nothing for minutes on a slow line, which would look like a stall.
+const UNSENT_BYTES: u32 = 128 << 10;
+
+/// Makes connections for hyper's pool.
+#[derive(Clone)]
+pub(super) struct Connector(Arc<Shared>);
+
+struct Shared {
+    tcp: HttpConnector<Resolver>,
+    proxies: Matcher,
+    trust: Trust,
+    /// Made at the first connection that needs it: to read the system's certificates takes a while.
+    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    timeout: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct ConnectError(String);
+
+impl Connector {
+    /// Returns a connector that gives up after `timeout`.
+    pub(super) fn new(trust: Trust, timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let proxies = Matcher::from_env();
+        Connector(Arc::new(Shared { tcp, proxies, trust, tls: OnceLock::new(), timeout }))
+    }
+
+    /// The credentials that a proxy wants with each plain request to `uri`.
+    pub(super) fn proxy_authorization(&self, uri: &Uri) -> Option<HeaderValue> {
+        let intercept = self.0.proxies.intercept(uri).filter(|_| uri.scheme_str() == Some("http"))?;
+        intercept.basic_auth().cloned()
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Wire>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Wire>, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default().to_owned();
+            match tokio::time::timeout(shared.timeout, shared.dial(uri)).await {
+                Ok(Ok(wire)) => Ok(TokioIo::new(wire)),
+                Ok(Err(why)) => Err(ConnectError(format!("cannot connect to {host}: {why}"))),
+                Err(_) => {
+                    Err(ConnectError(format!("cannot connect to {host}: no answer in {:?}", shared.timeout)))
+                }
+            }
+        })
+    }
+}
+
+impl Shared {
+    async fn dial(&self, uri: Uri) -> Result<Wire, String> {
+        let is_tls = uri.scheme_str() == Some("https");
+        let mut tcp = self.tcp.clone();
+        let proxy = self.proxies.intercept(&uri);
+        let stream = match &proxy {
+            Some(proxy) if proxy.uri().scheme_str() != Some("http") => {
+                let scheme = proxy.uri().scheme_str().unwrap_or_default();
+                return Err(format!(
+                    "the environment names a proxy of scheme {scheme}, and http alone is known"
+                ));
+            }
+            Some(proxy) if is_tls => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+                if let Some(authorization) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(authorization.clone());
+                }
+                tunnel.call(uri.clone()).await.map_err(|e| format!("the proxy: {}", causes(&e)))?
+            }
+            Some(proxy) => {
+                tcp.call(proxy.uri().clone()).await.map_err(|e| format!("the proxy: {}", causes(&e)))?
+            }
+            None => tcp.call(uri.clone()).await.map_err(|e| causes(&e))?,
+        };
+        let stream = stream.into_inner();
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+        let pulse = Arc::new(Pulse::default());
+        if !is_tls {
+            return Ok(Wire { io: Box::new(stream), pulse, proxied: proxy.is_some() });
+        }
+        let config = self.tls.get_or_init(|| tls::config(&self.trust).map(Arc::new)).clone()?;
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| causes(&e))?;
+        Ok(Wire { io: Box::new(stream), pulse, proxied: false })
+    }
+}
+
+/// Returns an error and its causes in one line, leaving out those that a later one repeats.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        source = cause.source();
+    }
+    texts.join(": ")
+}
+
+/// Looks up host names; `localhost` and what ends in it is this machine, as RFC 6761 has it.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+        if host == "localhost" || host.ends_with(".localhost") {
+            let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+            return Box::pin(async move { Ok(Vec::from(loopback).into_iter()) });
+        }
+        let lookup = self.0.call(name);
+        Box::pin(async move { Ok(lookup.await?.collect::<Vec<_>>().into_iter()) })
+    }
+}
+
+/// What moves over a connection, for those who watch it.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    bytes: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Pulse {
+    /// Bytes that the socket has taken and given so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Notes that a request begins, and returns whether it is the first.
+    pub(super) fn begin(&self) -> bool {
+        self.requests.fetch_add(1, Relaxed) == 0
+    }
+
+    fn beat(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+/// A connection.
+pub(super) struct Wire {
+    io: Box<dyn Duplex>,
+    pulse: Arc<Pulse>,
+    proxied: bool,
+}
+
+/// A TCP stream, or a TLS session over one.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+impl Wire {
+    fn took(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(len)) = written {
+            self.pulse.beat(len);
+        }
+        written
+    }
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        Connected::new().proxy(self.proxied).extra(Arc::clone(&self.pulse))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.pulse.beat(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.took(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.took(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

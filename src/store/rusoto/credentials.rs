@@ -1,0 +1,200 @@
+//! Credentials, region and endpoint, from wherever an AWS tool looks for them.
+//!
+//! aws-config knows the places; this file gives it our transport, and keeps what it found: fetched once
+//! for all who wait, anew five minutes before the end, and the old ones for as long as they last.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::meta::region::ProvideRegion;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_types::service_config::ServiceConfigKey;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use super::connector::causes;
+use super::transport::{Limits, Transport, whole};
+
+/// How long before their end credentials are fetched anew.
+const AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// How long a service of credentials may be silent, where aws-config says nothing of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the environment says.
+pub(super) struct Surroundings {
+    pub(super) provider: Option<SharedCredentialsProvider>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint_url: Option<String>,
+}
+
+/// Looks at the environment, the config and credentials files, and nothing else yet. The instance's
+/// own service is asked for a region just where `ask_instance` says so and nothing else names one.
+pub(super) async fn look_around(
+    transport: &Transport,
+    profile: Option<&str>,
+    region: Option<&str>,
+    ask_instance: bool,
+) -> Surroundings {
+    let mut loader: ConfigLoader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(Client(transport.clone()));
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let chosen = match region {
+        Some(region) => Some(Region::new(region.to_owned())),
+        None => configured_region(profile).await,
+    };
+    if chosen.is_some() || !ask_instance {
+        loader = loader.region(chosen);
+    }
+    let config = loader.load().await;
+    Surroundings {
+        provider: config.credentials_provider(),
+        region: config.region().map(|region| region.as_ref().to_owned()),
+        endpoint_url: endpoint_url(&config),
+    }
+}
+
+async fn configured_region(profile: Option<&str>) -> Option<Region> {
+    use aws_config::environment::EnvironmentVariableRegionProvider;
+    use aws_config::profile::ProfileFileRegionProvider;
+    if let Some(region) = EnvironmentVariableRegionProvider::new().region().await {
+        return Some(region);
+    }
+    let mut files = ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        files = files.profile_name(profile);
+    }
+    files.build().region().await
+}
+
+/// The endpoint for S3 alone goes before that for every service.
+fn endpoint_url(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let own = config.service_config().and_then(|services| services.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// Credentials, kept.
+pub(super) struct Keyring {
+    provider: Option<SharedCredentialsProvider>,
+    held: Mutex<Option<Credentials>>,
+}
+
+impl Keyring {
+    /// Returns a keyring that holds nothing yet; without a provider, requests are not signed.
+    pub(super) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
+        Keyring { provider, held: Mutex::new(None) }
+    }
+
+    /// Returns credentials that are good at `now`, or `None` where requests are not signed.
+    ///
+    /// # Errors
+    /// Says in one line why none could be had.
+    pub(super) async fn credentials(&self, now: SystemTime) -> Result<Option<Credentials>, String> {
+        let Some(provider) = &self.provider else { return Ok(None) };
+        // Held while they are fetched, so that one fetch serves all.
+        let mut held = self.held.lock().await;
+        let good_at = |credentials: &Credentials, time| credentials.expiry().is_none_or(|end| end > time);
+        if let Some(credentials) = held.as_ref().filter(|held| good_at(held, now + AHEAD)) {
+            return Ok(Some(credentials.clone()));
+        }
+        match provider.provide_credentials().await {
+            Ok(fetched) => {
+                *held = Some(fetched.clone());
+                Ok(Some(fetched))
+            }
+            Err(error) => match held.as_ref().filter(|held| good_at(held, now)) {
+                Some(credentials) => Ok(Some(credentials.clone())),
+                None => Err(reason(&error)),
+            },
+        }
+    }
+
+    /// Forgets credentials that a store called expired, so that the next request fetches others.
+    pub(super) async fn forget(&self) {
+        *self.held.lock().await = None;
+    }
+}
+
+fn reason(error: &CredentialsError) -> String {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            "no credentials in the environment, the AWS files, or from a service".to_owned()
+        }
+        CredentialsError::ProviderTimedOut(_) => "the provider of credentials did not answer".to_owned(),
+        _ => causes(error),
+    }
+}
+
+/// Our transport, as aws-config wants it.
+#[derive(Clone)]
+struct Client(Transport);
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl HttpClient for Client {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        let stall = settings.read_timeout().unwrap_or(PATIENCE);
+        SharedHttpConnector::new(Exchange {
+            transport: self.0.clone(),
+            stall,
+            connect: settings.connect_timeout(),
+        })
+    }
+}
+
+struct Exchange {
+    transport: Transport,
+    stall: Duration,
+    connect: Option<Duration>,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exchange")
+    }
+}
+
+impl HttpConnector for Exchange {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let transport = self.transport.clone();
+        let limits = Limits { stall: self.stall, fresh: false };
+        // An address that drops packets answers no sooner than this, connection and all.
+        let within = self.connect.map_or(Duration::MAX, |connect| connect + self.stall);
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|e| ConnectorError::user(e.into()))?;
+            let (mut head, body) = request.into_parts();
+            let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
+            if let Some(host) = head.uri.authority().and_then(|host| host.as_str().parse().ok()) {
+                head.headers.entry(http::header::HOST).or_insert(host);
+            }
+            let sent = transport.send(http::Request::from_parts(head, whole(body)), limits);
+            let response = match tokio::time::timeout(within, sent).await {
+                Ok(Ok(response)) => response.map(SdkBody::from),
+                Ok(Err(error)) => return Err(ConnectorError::io(error.message.into())),
+                Err(elapsed) => return Err(ConnectorError::timeout(elapsed.into())),
+            };
+            HttpResponse::try_from(response).map_err(|e| ConnectorError::other(e.into(), None))
+        })
+    }
+}

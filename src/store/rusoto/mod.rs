@@ -1,0 +1,185 @@
+//! The gateway: [`Store`] by rusoto_s3's typed operations, over a transport of our own.
+//!
+//! rusoto builds the requests and reads the answers, and is trusted with nothing else: it is no longer
+//! maintained. Each [`call`](Call) brings a client of its own, whose dispatcher is the call itself. This
+//! is the only folder that names rusoto, and it can be replaced as a folder.
+
+mod call;
+mod connect;
+mod connector;
+mod credentials;
+mod endpoint;
+mod error;
+mod operations;
+mod sign;
+mod tls;
+mod transport;
+mod xml;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use rusoto_core::{Client, Region, RusotoError};
+use rusoto_s3::S3Client;
+
+pub use aws_credential_types::Credentials;
+pub use connect::{Connection, ConnectionError, CredentialSource, PayloadSigning};
+pub use endpoint::Addressing;
+pub use transport::Timeouts;
+
+use super::{Kind, Operation, StoreError};
+use call::{Call, Redirect, Seen};
+use credentials::Keyring;
+use endpoint::Endpoint;
+use transport::Transport;
+
+/// A store that speaks S3 over HTTP. Cheap to clone.
+#[derive(Clone)]
+pub struct RusotoStore(Arc<Shared>);
+
+/// What all calls share.
+struct Shared {
+    transport: Transport,
+    keyring: Keyring,
+    place: RwLock<Place>,
+    addressing: Addressing,
+    signs_payload: bool,
+    timeouts: Timeouts,
+    /// Seconds that the store's clock is ahead of ours.
+    clock_offset: AtomicI64,
+}
+
+/// Where the store is; a redirect may move it.
+#[derive(Clone)]
+struct Place {
+    endpoint: Endpoint,
+    region: String,
+    is_aws: bool,
+}
+
+/// How far the clocks may be apart, in seconds, before ours is corrected. S3 allows 900.
+const CLOCK_TOLERANCE: i64 = 300;
+
+impl Shared {
+    fn place(&self) -> RwLockReadGuard<'_, Place> {
+        self.place.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time by the store's clock, as far as it is known.
+    fn now(&self) -> SystemTime {
+        let offset = self.clock_offset.load(Relaxed);
+        let shift = Duration::from_secs(offset.unsigned_abs());
+        let now = SystemTime::now();
+        let moved = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+        moved.unwrap_or(now)
+    }
+
+    /// Learns the store's clock from an answer.
+    fn learn_time(&self, headers: &HeaderMap) {
+        let Some(theirs) = date(headers, "date") else { return };
+        let offset = match theirs.duration_since(SystemTime::now()) {
+            Ok(ahead) => ahead.as_secs().cast_signed(),
+            Err(behind) => -behind.duration().as_secs().cast_signed(),
+        };
+        let known = if offset.abs() > CLOCK_TOLERANCE { offset } else { 0 };
+        self.clock_offset.store(known, Relaxed);
+    }
+
+    /// Moves to another region. Returns whether that changes anything.
+    fn move_to(&self, region: &str) -> bool {
+        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
+        if place.region == region {
+            return false;
+        }
+        if place.is_aws {
+            match Endpoint::aws(region, self.addressing) {
+                Ok(endpoint) => place.endpoint = endpoint,
+                Err(_) => return false,
+            }
+        }
+        region.clone_into(&mut place.region);
+        true
+    }
+}
+
+impl RusotoStore {
+    /// The endpoint's URL, for a person.
+    pub fn endpoint(&self) -> String {
+        self.0.place().endpoint.url()
+    }
+
+    /// Makes a call: once more on a fresh connection where a pooled one broke, and once more where the
+    /// store sends it elsewhere.
+    async fn call<T, E, F>(
+        &self,
+        mut call: Call,
+        send: impl Fn(S3Client) -> F,
+    ) -> Result<(T, Seen), StoreError>
+    where
+        F: Future<Output = Result<T, RusotoError<E>>>,
+    {
+        let (mut redirected, mut outcome_unknown) = (false, false);
+        loop {
+            call.seen = Arc::default();
+            let client = Client::new_not_signing(call.clone());
+            let region = Region::Custom { name: "-".to_owned(), endpoint: "http://call".to_owned() };
+            // rusoto's error can hold secrets and is never looked at: the call has kept what matters.
+            let outcome = send(S3Client::new_with_client(client, region)).await.ok();
+            let seen = std::mem::take(&mut *call.seen());
+            if let Some(answer) = outcome {
+                return Ok((answer, seen));
+            }
+            let mut error = seen.error.unwrap_or_else(|| {
+                StoreError::new(call.operation, Kind::Temporary, "the answer cannot be read")
+            });
+            outcome_unknown |= error.outcome_unknown;
+            error.outcome_unknown = outcome_unknown;
+            if seen.stale && !call.fresh {
+                call.fresh = true;
+            } else if !redirected && self.follow(&mut call, seen.redirect) {
+                redirected = true;
+            } else {
+                if error.kind == Kind::ExpiredCredentials {
+                    self.0.keyring.forget().await;
+                }
+                return Err(error);
+            }
+        }
+    }
+
+    /// Readies a call to be sent where the store wants it. Returns whether there is such a place.
+    fn follow(&self, call: &mut Call, redirect: Option<Redirect>) -> bool {
+        match redirect {
+            Some(Redirect::Region(region)) => self.0.move_to(&region),
+            Some(Redirect::Location(uri)) => {
+                let encrypted = uri.scheme_str() == Some("https");
+                let follow = uri.authority().is_some() && (encrypted || !self.0.place().endpoint.is_tls());
+                call.location = follow.then_some(uri);
+                follow
+            }
+            None => false,
+        }
+    }
+
+    fn new_call(&self, operation: Operation, bucket: &str) -> Call {
+        Call {
+            shared: Arc::clone(&self.0),
+            operation,
+            bucket: bucket.to_owned(),
+            headers: HeaderMap::new(),
+            sha256: None,
+            root: None,
+            body: None,
+            location: None,
+            fresh: false,
+            seen: Arc::default(),
+        }
+    }
+}
+
+fn date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(&error::text(headers, name)?).ok()
+}

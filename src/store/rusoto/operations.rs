@@ -1,0 +1,327 @@
+//! Each operation: its plain request into rusoto's, and rusoto's answer into the plain one.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rusoto_core::ByteStream;
+use rusoto_s3::{
+    AbortMultipartUploadRequest, CompleteMultipartUploadRequest, CompletedMultipartUpload,
+    CreateMultipartUploadRequest, HeadObjectRequest, ListMultipartUploadsRequest, ListPartsRequest,
+    PutObjectRequest, S3, UploadPartRequest,
+};
+
+use super::call::{Call, Seen};
+use super::xml::Element;
+use super::{RusotoStore, date, error};
+use crate::Target;
+use crate::checksum::{Algorithm, Checksum, Sums, base64};
+use crate::source::Part;
+use crate::store::{
+    Attributes, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind,
+    ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload, UploadPart,
+    UploadsMarker, UploadsPage, Written,
+};
+
+impl Store for RusotoStore {
+    fn signs_payload(&self) -> bool {
+        self.0.signs_payload
+    }
+
+    async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
+        let mut call = self.new_call(Operation::PutObject, request.target.bucket());
+        call.add(request.attributes.headers())?;
+        call.add_condition(request.condition.as_ref())?;
+        call.add_sums(&request.sums)?;
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = PutObjectRequest {
+                    bucket: request.target.bucket().to_owned(),
+                    key: request.target.key().to_owned(),
+                    body: Some(stream(&request.body)),
+                    content_length: i64::try_from(request.body.len()).ok(),
+                    content_md5: request.sums.md5.map(|md5| base64(&md5)),
+                    ..PutObjectRequest::default()
+                };
+                client.put_object(input).await
+            })
+            .await?;
+        Ok(Written { version_id: output.version_id, ..written(output.e_tag, &seen) })
+    }
+
+    async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
+        let mut call = self.new_call(Operation::CreateMultipartUpload, request.target.bucket());
+        call.root = Some("InitiateMultipartUploadResult");
+        call.add(request.attributes.headers())?;
+        if let Some(algorithm) = request.checksum {
+            call.add([
+                ("x-amz-checksum-algorithm", algorithm.name()),
+                ("x-amz-checksum-type", algorithm.multipart_type().name()),
+            ])?;
+        }
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = CreateMultipartUploadRequest {
+                    bucket: request.target.bucket().to_owned(),
+                    key: request.target.key().to_owned(),
+                    ..CreateMultipartUploadRequest::default()
+                };
+                client.create_multipart_upload(input).await
+            })
+            .await?;
+        let upload_id = output.upload_id.filter(|id| !id.is_empty());
+        let confirmed = error::text(&seen.headers, "x-amz-checksum-algorithm");
+        Ok(Created {
+            upload_id: upload_id.ok_or_else(|| {
+                let why = "the answer names no upload id";
+                let error = StoreError::new(Operation::CreateMultipartUpload, Kind::Temporary, why);
+                StoreError { outcome_unknown: true, ..error }
+            })?,
+            checksum: request.checksum.filter(|algorithm| confirmed.as_deref() == Some(algorithm.name())),
+            date: date(&seen.headers, "date"),
+            lost_since: None,
+        })
+    }
+
+    async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
+        let mut call = self.new_call(Operation::UploadPart, request.upload.target.bucket());
+        call.add(customer_key(&request.attributes))?;
+        call.add_sums(&request.sums)?;
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = UploadPartRequest {
+                    bucket: request.upload.target.bucket().to_owned(),
+                    key: request.upload.target.key().to_owned(),
+                    upload_id: request.upload.upload_id.clone(),
+                    part_number: request.number.into(),
+                    body: Some(stream(&request.body)),
+                    content_length: i64::try_from(request.body.len()).ok(),
+                    content_md5: request.sums.md5.map(|md5| base64(&md5)),
+                    ..UploadPartRequest::default()
+                };
+                client.upload_part(input).await
+            })
+            .await?;
+        Ok(written(output.e_tag, &seen))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: &CompleteMultipartUpload,
+    ) -> Result<Written, StoreError> {
+        let mut call = self.new_call(Operation::CompleteMultipartUpload, request.upload.target.bucket());
+        call.root = Some("CompleteMultipartUploadResult");
+        call.add(customer_key(&request.attributes))?;
+        call.add_condition(request.condition.as_ref())?;
+        if let Some(checksum) = &request.checksum {
+            let value = checksum.to_string();
+            call.add([
+                (checksum.algorithm().header(), value.as_str()),
+                ("x-amz-checksum-type", checksum.checksum_type().name()),
+                ("x-amz-mp-object-size", &request.size.to_string()),
+            ])?;
+        }
+        let parts = request.parts.iter().map(|part| rusoto_s3::CompletedPart {
+            e_tag: Some(part.etag.clone()),
+            part_number: Some(part.number.into()),
+        });
+        let parts = &CompletedMultipartUpload { parts: Some(parts.collect()) };
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = CompleteMultipartUploadRequest {
+                    bucket: request.upload.target.bucket().to_owned(),
+                    key: request.upload.target.key().to_owned(),
+                    upload_id: request.upload.upload_id.clone(),
+                    multipart_upload: Some(parts.clone()),
+                    ..CompleteMultipartUploadRequest::default()
+                };
+                client.complete_multipart_upload(input).await
+            })
+            .await?;
+        let checksum = seen.answer.as_ref().and_then(checksum_of);
+        let written = written(output.e_tag, &seen);
+        Ok(Written { version_id: output.version_id, checksum: checksum.or(written.checksum), ..written })
+    }
+
+    async fn abort_multipart_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        let call = self.new_call(Operation::AbortMultipartUpload, upload.target.bucket());
+        self.call(call, |client| async move {
+            let input = AbortMultipartUploadRequest {
+                bucket: upload.target.bucket().to_owned(),
+                key: upload.target.key().to_owned(),
+                upload_id: upload.upload_id.clone(),
+                ..AbortMultipartUploadRequest::default()
+            };
+            client.abort_multipart_upload(input).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn list_parts(&self, upload: &Upload, after: Option<u32>) -> Result<PartsPage, StoreError> {
+        let mut call = self.new_call(Operation::ListParts, upload.target.bucket());
+        call.root = Some("ListPartsResult");
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = ListPartsRequest {
+                    bucket: upload.target.bucket().to_owned(),
+                    key: upload.target.key().to_owned(),
+                    upload_id: upload.upload_id.clone(),
+                    part_number_marker: after.map(i64::from),
+                    ..ListPartsRequest::default()
+                };
+                client.list_parts(input).await
+            })
+            .await?;
+        // rusoto's parts have no checksums; the tree has them at the same places.
+        let elements: Vec<_> = seen.answer.iter().flat_map(|answer| answer.children("Part")).collect();
+        let parts = output.parts.unwrap_or_default().into_iter().enumerate().filter_map(|(at, part)| {
+            Some(CompletedPart {
+                number: u32::try_from(part.part_number?).ok()?,
+                etag: part.e_tag.unwrap_or_default(),
+                size: u64::try_from(part.size?).ok()?,
+                checksum: elements.get(at).and_then(|element| checksum_of(element)),
+            })
+        });
+        let next = output.next_part_number_marker.and_then(|marker| u32::try_from(marker).ok());
+        let more = output.is_truncated == Some(true);
+        Ok(PartsPage { parts: parts.collect(), next: next.filter(|next| more && Some(*next) > after) })
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&UploadsMarker>,
+    ) -> Result<UploadsPage, StoreError> {
+        let mut call = self.new_call(Operation::ListMultipartUploads, bucket);
+        call.root = Some("ListMultipartUploadsResult");
+        let (output, _) = self
+            .call(call, |client| async move {
+                let input = ListMultipartUploadsRequest {
+                    bucket: bucket.to_owned(),
+                    prefix: Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()),
+                    key_marker: after.map(|after| after.key.clone()),
+                    upload_id_marker: after.and_then(|after| after.upload_id.clone()),
+                    // XML cannot hold every character that a key can.
+                    encoding_type: Some("url".to_owned()),
+                    ..ListMultipartUploadsRequest::default()
+                };
+                client.list_multipart_uploads(input).await
+            })
+            .await?;
+        let encoded = output.encoding_type.as_deref() == Some("url");
+        let decode = |text: String| if encoded { decoded(&text) } else { text };
+        let uploads = output.uploads.unwrap_or_default().into_iter().filter_map(|upload| {
+            Some(ListedUpload {
+                key: decode(upload.key?),
+                upload_id: upload.upload_id?,
+                initiated: upload.initiated.and_then(|at| humantime::parse_rfc3339(&at).ok()),
+            })
+        });
+        let more = output.is_truncated == Some(true);
+        let next = output.next_key_marker.filter(|key| more && !key.is_empty());
+        let upload_id = output.next_upload_id_marker.filter(|id| !id.is_empty());
+        let next = next.map(|key| UploadsMarker { key: decode(key), upload_id });
+        Ok(UploadsPage { uploads: uploads.collect(), next: next.filter(|next| Some(next) != after) })
+    }
+
+    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
+        let mut call = self.new_call(Operation::HeadObject, target.bucket());
+        call.add([("x-amz-checksum-mode", "ENABLED")])?;
+        let (output, seen) = self
+            .call(call, |client| async move {
+                let input = HeadObjectRequest {
+                    bucket: target.bucket().to_owned(),
+                    key: target.key().to_owned(),
+                    ..HeadObjectRequest::default()
+                };
+                client.head_object(input).await
+            })
+            .await?;
+        let size = output.content_length.and_then(|size| u64::try_from(size).ok());
+        Ok(ObjectHead {
+            size: size.ok_or_else(|| {
+                StoreError::new(Operation::HeadObject, Kind::Temporary, "the answer names no size")
+            })?,
+            etag: output.e_tag,
+            version_id: output.version_id,
+            checksums: checksums(&seen.headers),
+            modified: date(&seen.headers, "last-modified"),
+            encrypted: encrypted(&seen.headers),
+        })
+    }
+}
+
+impl Call {
+    /// Adds headers that rusoto does not know.
+    fn add<'a>(&mut self, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), StoreError> {
+        for (name, value) in headers {
+            let wrong = || {
+                let why = format!("the header {name} cannot be sent with this value");
+                StoreError::new(self.operation, Kind::Refused, why)
+            };
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            self.headers.insert(header, value);
+        }
+        Ok(())
+    }
+
+    fn add_sums(&mut self, sums: &Sums) -> Result<(), StoreError> {
+        self.sha256 = sums.sha256.filter(|_| self.shared.signs_payload);
+        match &sums.checksum {
+            Some(checksum) => self.add([(checksum.algorithm().header(), checksum.to_string().as_str())]),
+            None => Ok(()),
+        }
+    }
+
+    fn add_condition(&mut self, condition: Option<&Condition>) -> Result<(), StoreError> {
+        match condition {
+            Some(Condition::Absent) => self.add([("if-none-match", "*")]),
+            Some(Condition::Matches(etag)) => self.add([("if-match", etag.as_str())]),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The attributes that are said again with every part: those of a key that the customer keeps.
+fn customer_key(attributes: &Attributes) -> impl Iterator<Item = (&str, &str)> {
+    const CUSTOMER: &str = "x-amz-server-side-encryption-customer-";
+    attributes.headers().filter(|(name, _)| name.starts_with(CUSTOMER))
+}
+
+fn stream(body: &Part) -> ByteStream {
+    ByteStream::new_with_size(body.reader(), usize::try_from(body.len()).unwrap_or(usize::MAX))
+}
+
+fn written(etag: Option<String>, seen: &Seen) -> Written {
+    Written {
+        etag: etag.filter(|etag| !etag.trim_matches('"').is_empty()),
+        version_id: None,
+        checksum: checksums(&seen.headers).into_iter().next(),
+        encrypted: encrypted(&seen.headers),
+    }
+}
+
+/// The checksums that headers carry.
+fn checksums(headers: &HeaderMap) -> Vec<Checksum> {
+    let value = |algorithm: Algorithm| Checksum::parse(algorithm, &error::text(headers, algorithm.header())?);
+    Algorithm::ALL.into_iter().filter_map(value).collect()
+}
+
+/// The checksum that an element of an answer carries, as `<ChecksumCRC64NVME>` say.
+fn checksum_of(element: &Element) -> Option<Checksum> {
+    let value = |algorithm: Algorithm| {
+        Checksum::parse(algorithm, element.text(&format!("Checksum{}", algorithm.name()))?)
+    };
+    Algorithm::ALL.into_iter().find_map(value)
+}
+
+/// Whether headers tell of an encryption under which ETags are no MD5s.
+fn encrypted(headers: &HeaderMap) -> bool {
+    let kms = error::text(headers, "x-amz-server-side-encryption").is_some_and(|how| how != "AES256");
+    kms || headers.contains_key("x-amz-server-side-encryption-customer-algorithm")
+}
+
+/// Undoes `encoding-type=url`, which writes a space as `+`.
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,166 @@
+//! Step 3: the parts counted, the upload completed, and unclear answers cleared up.
+//!
+//! Success is said when the object is known to be ours. An answer that was lost, or says nothing, or
+//! refuses what an earlier lost answer may have done, is followed by a look at the object itself.
+
+use super::abort::is_gone;
+use super::initiate::Started;
+use super::integrity::{bare, compare_checksum, multipart_etag};
+use super::{Job, Uploaded};
+use crate::checksum::Checksum;
+use crate::error::{Error, Mismatch, Step};
+use crate::event::Event;
+use crate::plan::{Parts, Plan};
+use crate::store::{
+    CompleteMultipartUpload, CompletedPart, Kind, ObjectHead, Operation, Store, StoreError, Written,
+};
+
+/// What the finished object must be.
+struct Expected {
+    size: u64,
+    etag: Option<String>,
+    checksum: Option<Checksum>,
+}
+
+impl<S: Store> Job<'_, S> {
+    /// Completes the upload.
+    pub(super) async fn complete(
+        &self,
+        started: &Started,
+        parts: Parts,
+        stored: Vec<CompletedPart>,
+    ) -> Result<Uploaded, Error> {
+        check_count(parts, &stored)?;
+        self.check_source(Step::Complete)?;
+        self.observer.event(&Event::Completing);
+        let sums = stored.iter().map(|part| Some((part.checksum.as_ref()?, part.size)));
+        let checksum = sums.collect::<Option<Vec<_>>>().and_then(Checksum::of_parts);
+        let expected = Expected { size: parts.size(), etag: multipart_etag(&stored), checksum };
+        let confirmed = started.integrity.confirmed;
+        let request = CompleteMultipartUpload {
+            upload: started.upload.clone(),
+            parts: stored,
+            size: parts.size(),
+            checksum: expected.checksum.clone().filter(|sum| Some(sum.algorithm()) == confirmed),
+            attributes: self.request.attributes.clone(),
+            condition: self.request.condition.clone(),
+        };
+        let answer = match self.store.complete_multipart_upload(&request).await {
+            Ok(answer) if answer.etag.is_some() => self.check_answer(answer, &expected).await?,
+            Ok(answer) => self.look(started, &expected, answer, None).await?,
+            Err(error) if error.outcome_unknown => {
+                self.look(started, &expected, Written::default(), Some(error)).await?
+            }
+            Err(error) => return Err(Error::new(Step::Complete, error)),
+        };
+        let Written { etag, version_id, checksum, .. } = answer;
+        let upload_id = Some(started.upload.upload_id.clone());
+        Ok(Uploaded { plan: Plan::Multipart(parts), etag, version_id, checksum, upload_id })
+    }
+
+    /// Compares the answer with the bytes; looks at the object where the answer proves nothing.
+    async fn check_answer(&self, answer: Written, expected: &Expected) -> Result<Written, Error> {
+        let mismatch = |e: Mismatch| Error::new(Step::Verify, e);
+        compare_checksum(expected.checksum.as_ref(), answer.checksum.as_ref()).map_err(mismatch)?;
+        if answer.checksum.is_some() {
+            return Ok(answer);
+        }
+        let head = match self.store.head_object(&self.request.target).await {
+            Ok(head) => head,
+            Err(error) if error.kind == Kind::NotFound => return Err(mismatch(Mismatch::Absent)),
+            // To write is allowed where to read need not be.
+            Err(_) => return Ok(answer),
+        };
+        let another = |theirs: &str| answer.etag.as_deref().is_some_and(|etag| bare(etag) != bare(theirs));
+        if head.etag.as_deref().is_some_and(another) {
+            // Somebody else has written to this key since.
+            return Ok(answer);
+        }
+        compare_head(&head, expected).map_err(mismatch)?;
+        let checksum = head.checksums.into_iter().find(|sum| Some(sum) == expected.checksum.as_ref());
+        Ok(Written { checksum, ..answer })
+    }
+
+    /// Finds out whether the object is there and ours, after an answer that did not say so.
+    async fn look(
+        &self,
+        started: &Started,
+        expected: &Expected,
+        answer: Written,
+        error: Option<StoreError>,
+    ) -> Result<Written, Error> {
+        let failed = || {
+            Error::new(
+                Step::Complete,
+                error.clone().unwrap_or_else(|| {
+                    let message = "the store said neither that it made the object nor that it did not";
+                    StoreError::new(Operation::CompleteMultipartUpload, Kind::Temporary, message)
+                }),
+            )
+        };
+        let head = self.store.head_object(&self.request.target).await.map_err(|_| failed())?;
+        if compare_head(&head, expected).is_err() {
+            return Err(failed());
+        }
+        let known = |sum: &Checksum| expected.checksum.as_ref() == Some(sum);
+        let same = head.checksums.iter().any(known)
+            || match (&expected.etag, &head.etag) {
+                (Some(ours), Some(theirs)) => ours == bare(theirs),
+                _ => false,
+            };
+        if !same {
+            // Nothing but the size can be compared. It is ours if the upload is gone and the object no
+            // older than the upload.
+            let gone = self.store.list_parts(&started.upload, None).await;
+            let newer = started.date.zip(head.modified).is_some_and(|(began, made)| made >= began);
+            if !(gone.is_err_and(|e| is_gone(&e)) && newer) {
+                return Err(failed());
+            }
+        }
+        let checksum = head.checksums.into_iter().find(known);
+        Ok(Written {
+            etag: answer.etag.or(head.etag),
+            version_id: answer.version_id.or(head.version_id),
+            checksum,
+            encrypted: head.encrypted,
+        })
+    }
+}
+
+/// Checks that the parts are all there, each once and in order, before the store is told so.
+fn check_count(parts: Parts, stored: &[CompletedPart]) -> Result<(), Error> {
+    let in_order = parts.numbers().eq(stored.iter().map(|part| part.number));
+    let size: u64 = stored.iter().map(|part| part.size).sum();
+    if in_order && size == parts.size() {
+        return Ok(());
+    }
+    let message = format!("{} of {} parts were stored", stored.len(), parts.count());
+    let error = StoreError::new(Operation::CompleteMultipartUpload, Kind::Refused, message);
+    Err(Error::new(Step::Complete, error))
+}
+
+/// Compares what the store says of the object with what it must be, as far as it says anything.
+fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(), Mismatch> {
+    if head.size != expected.size {
+        return Err(Mismatch::Size { ours: expected.size, theirs: head.size });
+    }
+    for theirs in &head.checksums {
+        compare_checksum(expected.checksum.as_ref(), Some(theirs))?;
+    }
+    let theirs = head.etag.as_deref().map(bare).filter(|_| !head.encrypted);
+    match (&expected.etag, theirs) {
+        // An ETag of S3's own form, and with as many parts, is of other parts if it differs.
+        (Some(ours), Some(theirs)) if ours != theirs && same_form(ours, theirs) => {
+            Err(Mismatch::ETag { ours: ours.clone(), theirs: theirs.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same_form(ours: &str, theirs: &str) -> bool {
+    let form = |etag: &str| {
+        let (md5, count) = etag.split_once('-')?;
+        (md5.len() == 32 && md5.bytes().all(|b| b.is_ascii_hexdigit())).then(|| count.to_owned())
+    };
+    form(ours).is_some_and(|count| form(theirs) == Some(count))
+}

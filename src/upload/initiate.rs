@@ -1,0 +1,85 @@
+//! Step 1: CreateMultipartUpload, and what the store confirms of the checksum.
+
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+
+use super::integrity::{Integrity, refuses_checksum};
+use super::{ChecksumWish, Job};
+use crate::checksum::Algorithm;
+use crate::error::{Cause, Error, Step};
+use crate::event::Event;
+use crate::store::{CreateMultipartUpload, Created, Store, StoreError, Upload};
+
+/// An upload that has begun.
+pub(super) struct Started {
+    pub(super) upload: Upload,
+    pub(super) integrity: Integrity,
+    /// When it began, by the store's clock.
+    pub(super) date: Option<SystemTime>,
+}
+
+impl<S: Store> Job<'_, S> {
+    /// Starts the upload. It is waited for even when `stop` is cancelled: an upload whose id is not
+    /// known could not be dropped.
+    pub(super) async fn initiate(&self, stop: &CancellationToken) -> Result<Started, Error> {
+        if stop.is_cancelled() {
+            return Err(Error::new(Step::Initiate, Cause::Interrupted));
+        }
+        let wish = self.request.checksum;
+        let mut created = self.create(wish.algorithm()).await;
+        let refused = wish == ChecksumWish::Auto && created.as_ref().is_err_and(refuses_checksum);
+        if refused {
+            created = self.create(None).await;
+        }
+        let created = created.map_err(|e| Error::new(Step::Initiate, e))?;
+        let upload = self.upload(created.upload_id);
+        self.observer.event(&Event::Initiated(&upload));
+        if let Some(since) = created.lost_since {
+            self.drop_lost_uploads(&upload, since).await;
+        }
+        let sign = self.store.signs_payload();
+        let integrity = Integrity::new(wish, created.checksum, refused, sign);
+        Ok(Started { upload, integrity, date: created.date })
+    }
+
+    async fn create(&self, checksum: Option<Algorithm>) -> Result<Created, StoreError> {
+        let request = CreateMultipartUpload {
+            target: self.request.target.clone(),
+            attributes: self.request.attributes.clone(),
+            checksum,
+        };
+        self.store.create_multipart_upload(&request).await
+    }
+
+    /// Drops the uploads that lost answers may have left: those of this very key that began since the
+    /// first try and have no part.
+    async fn drop_lost_uploads(&self, ours: &Upload, since: SystemTime) {
+        let target = &ours.target;
+        let mut after = None;
+        loop {
+            let page = self.store.list_multipart_uploads(target.bucket(), target.key(), after.as_ref()).await;
+            let Ok(page) = page else {
+                let notice = "an earlier try may have started an upload that cannot be looked for here";
+                return self.observer.event(&Event::Notice(notice));
+            };
+            for listed in page.uploads {
+                let lost = listed.key == target.key()
+                    && listed.upload_id != ours.upload_id
+                    && listed.initiated.is_some_and(|initiated| initiated >= since);
+                let upload = self.upload(listed.upload_id);
+                if lost && self.has_no_part(&upload).await {
+                    self.abort(&upload).await;
+                }
+            }
+            match page.next {
+                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+                _ => return,
+            }
+        }
+    }
+
+    async fn has_no_part(&self, upload: &Upload) -> bool {
+        self.store.list_parts(upload, None).await.is_ok_and(|page| page.parts.is_empty())
+    }
+}

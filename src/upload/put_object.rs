@@ -1,0 +1,57 @@
+//! The single request of an object that fits in one chunk.
+
+use super::integrity::{compare_checksum, etag_md5, refuses_checksum};
+use super::{ChecksumWish, Job, Uploaded};
+use crate::checksum::{Algorithm, Sums, Wanted};
+use crate::error::{Error, Step};
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::source::Part;
+use crate::store::{PutObject, Store, Written};
+
+impl<S: Store> Job<'_, S> {
+    /// Puts the whole source as one object.
+    pub(super) async fn put_object(&self, plan: Plan) -> Result<Uploaded, Error> {
+        let body = self.source.part(0..plan.size());
+        let wish = self.request.checksum;
+        let auto = wish == ChecksumWish::Auto;
+        let mut sent = self.put_checked(&body, wish.algorithm(), wish == ChecksumWish::Md5).await;
+        if auto && sent.as_ref().is_err_and(|e| e.store_error().is_some_and(refuses_checksum)) {
+            sent = self.put_checked(&body, None, true).await;
+        }
+        let (mut sums, mut answer) = sent?;
+        if auto && answer.checksum.is_none() && sums.md5.is_none() {
+            // The store ignored the checksum. Its ETag may prove the bytes; else it must check their MD5.
+            let md5 = self.sums(Step::Put, &body, Wanted { md5: true, ..Wanted::default() }).await?.md5;
+            if answer.etag.as_deref().and_then(etag_md5) != md5 {
+                (sums, answer) = self.put_checked(&body, None, true).await?;
+            }
+        }
+        compare_checksum(sums.checksum.as_ref(), answer.checksum.as_ref())
+            .map_err(|mismatch| Error::new(Step::Verify, mismatch))?;
+        self.check_source(Step::Put)?;
+        self.observer.event(&Event::Stored { part: 1, size: plan.size() });
+        let Written { etag, version_id, checksum, .. } = answer;
+        Ok(Uploaded { plan, etag, version_id, checksum, upload_id: None })
+    }
+
+    async fn put_checked(
+        &self,
+        body: &Part,
+        checksum: Option<Algorithm>,
+        md5: bool,
+    ) -> Result<(Sums, Written), Error> {
+        let wanted = Wanted { checksum, md5, sha256: self.store.signs_payload() };
+        let sums = self.sums(Step::Put, body, wanted).await?;
+        self.check_source(Step::Put)?;
+        let request = PutObject {
+            target: self.request.target.clone(),
+            body: body.clone(),
+            sums: sums.clone(),
+            attributes: self.request.attributes.clone(),
+            condition: self.request.condition.clone(),
+        };
+        let answer = self.store.put_object(&request).await.map_err(|e| self.blame(Step::Put, e))?;
+        Ok((sums, answer))
+    }
+}
