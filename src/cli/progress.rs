@@ -143,7 +143,7 @@ impl Screen {
     /// Writes a line, above the bar where there is one.
     fn write(&self, line: &str) {
         let write = || {
-            let _ = writeln!(std::io::stderr().lock(), "s3chunk: {line}");
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
         };
         match &self.style {
             Style::Bar(bar) => bar.suspend(write),

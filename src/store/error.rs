@@ -1,7 +1,7 @@
 //! What went wrong at a store, in terms that decide what to do next.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// An operation of S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,8 +67,9 @@ pub struct StoreError {
     pub request_id: Option<String>,
     /// How long the store asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether the store may have done what was asked all the same, as when the answer is lost.
-    pub outcome_unknown: bool,
+    /// Where the store may have done what was asked all the same, as when the answer is lost: the time
+    /// of the first such try, by the store's clock.
+    pub unknown_since: Option<SystemTime>,
 }
 
 impl StoreError {
@@ -82,13 +83,18 @@ impl StoreError {
             status: None,
             request_id: None,
             retry_after: None,
-            outcome_unknown: false,
+            unknown_since: None,
         }
     }
 
     /// Whether the store may answer otherwise to the same request later.
     pub fn is_temporary(&self) -> bool {
         matches!(self.kind, Kind::Throttled | Kind::Temporary)
+    }
+
+    /// Whether the store may have done what was asked all the same.
+    pub fn outcome_unknown(&self) -> bool {
+        self.unknown_since.is_some()
     }
 
     /// Whether S3's code is this.

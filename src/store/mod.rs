@@ -179,8 +179,8 @@ pub struct Created {
     pub checksum: Option<Algorithm>,
     /// The store's clock at the answer.
     pub date: Option<SystemTime>,
-    /// Where an earlier try's answer was lost, so that it may have started an upload as well: the
-    /// store's clock at that try.
+    /// Where an earlier try's answer was lost, so that it may have started an upload as well: the time
+    /// of that try, by the store's clock.
     pub lost_since: Option<SystemTime>,
 }
 

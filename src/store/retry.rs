@@ -2,10 +2,8 @@
 
 use std::future::Future;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 use super::{
     CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, PartsPage, PutObject, Store,
@@ -91,8 +89,8 @@ impl<S: Store> Retrying<S> {
                 Err(error) => error,
             };
             // What an earlier, lost answer did stays unknown however the later ones read.
-            tries.outcome_unknown |= error.outcome_unknown;
-            error.outcome_unknown = tries.outcome_unknown;
+            tries.unknown_since = tries.unknown_since.or(error.unknown_since);
+            error.unknown_since = tries.unknown_since;
             let Some(wait) = self.wait(&mut tries, &error) else { return Err(error) };
             self.retries.fetch_add(1, Relaxed);
             self.observer.event(&Event::Retrying { part, error: &error, wait });
@@ -153,7 +151,7 @@ struct Tries {
     clock: bool,
     credentials: bool,
     checksum: bool,
-    outcome_unknown: bool,
+    unknown_since: Option<SystemTime>,
 }
 
 impl<S: Store> Store for Retrying<S> {
@@ -166,19 +164,16 @@ impl<S: Store> Store for Retrying<S> {
     }
 
     async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
-        let began = Instant::now();
-        let lost = AtomicBool::new(false);
+        let lost = Mutex::new(None);
         let create = || async {
             let answer = self.store.create_multipart_upload(request).await;
-            lost.fetch_or(answer.as_ref().is_err_and(|e| e.outcome_unknown), Relaxed);
+            if let (Err(error), Ok(mut lost)) = (&answer, lost.lock()) {
+                *lost = lost.or(error.unknown_since);
+            }
             answer
         };
         let mut created = self.persist(None, create).await?;
-        if lost.into_inner() {
-            // Dates on the wire have no fraction of a second.
-            let since = began.elapsed() + Duration::from_secs(1);
-            created.lost_since = created.date.and_then(|date| date.checked_sub(since));
-        }
+        created.lost_since = lost.into_inner().unwrap_or_default();
         Ok(created)
     }
 

@@ -48,7 +48,7 @@ impl<S: Store> Job<'_, S> {
         let answer = match self.store.complete_multipart_upload(&request).await {
             Ok(answer) if answer.etag.is_some() => self.check_answer(answer, &expected).await?,
             Ok(answer) => self.look(started, &expected, answer, None).await?,
-            Err(error) if error.outcome_unknown => {
+            Err(error) if error.outcome_unknown() => {
                 self.look(started, &expected, Written::default(), Some(error)).await?
             }
             Err(error) => return Err(Error::new(Step::Complete, error)),

@@ -32,11 +32,19 @@ impl<S: Store> Job<'_, S> {
         if refused {
             created = self.create(None).await;
         }
-        let created = created.map_err(|e| Error::new(Step::Initiate, e))?;
+        let created = match created {
+            Ok(created) => created,
+            Err(error) => {
+                if let Some(since) = error.unknown_since {
+                    self.drop_lost_uploads(None, since).await;
+                }
+                return Err(Error::new(Step::Initiate, error));
+            }
+        };
         let upload = self.upload(created.upload_id);
         self.observer.event(&Event::Initiated(&upload));
         if let Some(since) = created.lost_since {
-            self.drop_lost_uploads(&upload, since).await;
+            self.drop_lost_uploads(Some(&upload), since).await;
         }
         let sign = self.store.signs_payload();
         let integrity = Integrity::new(wish, created.checksum, refused, sign);
@@ -52,10 +60,10 @@ impl<S: Store> Job<'_, S> {
         self.store.create_multipart_upload(&request).await
     }
 
-    /// Drops the uploads that lost answers may have left: those of this very key that began since the
-    /// first try and have no part.
-    async fn drop_lost_uploads(&self, ours: &Upload, since: SystemTime) {
-        let target = &ours.target;
+    /// Drops the uploads that lost answers may have left: those of this very key, but ours, that began
+    /// since the first try and have no part.
+    async fn drop_lost_uploads(&self, ours: Option<&Upload>, since: SystemTime) {
+        let target = &self.request.target;
         let mut after = None;
         loop {
             let page = self.store.list_multipart_uploads(target.bucket(), target.key(), after.as_ref()).await;
@@ -65,7 +73,7 @@ impl<S: Store> Job<'_, S> {
             };
             for listed in page.uploads {
                 let lost = listed.key == target.key()
-                    && listed.upload_id != ours.upload_id
+                    && ours.is_none_or(|ours| listed.upload_id != ours.upload_id)
                     && listed.initiated.is_some_and(|initiated| initiated >= since);
                 let upload = self.upload(listed.upload_id);
                 if lost && self.has_no_part(&upload).await {

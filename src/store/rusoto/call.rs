@@ -38,8 +38,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// The SHA-256 of a streamed body, where it is to be signed.
     pub(super) sha256: Option<[u8; 32]>,
-    /// The root element that an answer of success must have.
-    pub(super) root: Option<&'static str>,
+    /// The root element that an answer of success must have, and what it must hold.
+    pub(super) root: Option<(&'static str, Option<&'static str>)>,
     /// A body to send in place of rusoto's.
     pub(super) body: Option<Bytes>,
     /// Where the store sent this call to.
@@ -60,6 +60,8 @@ pub(super) struct Seen {
     pub(super) error: Option<StoreError>,
     /// Where the store wants the request to go instead.
     pub(super) redirect: Option<Redirect>,
+    /// Whether the store may have done what was asked, though it failed.
+    pub(super) unknown: bool,
     /// Whether it broke on a connection that had served before.
     pub(super) stale: bool,
     /// Why the body could not be read.
@@ -100,7 +102,7 @@ impl Call {
     async fn exchange(&self, signed: SignedRequest) -> Result<HttpResponse, StoreError> {
         let refused = |why: &str| StoreError::new(self.operation, Kind::Refused, why);
         let (mut request, payload) = self.request(signed).map_err(refused)?;
-        let now = self.shared.now();
+        let now = self.shared.signing_time();
         let credentials = self.shared.keyring.credentials(SystemTime::now()).await;
         let credentials =
             credentials.map_err(|why| StoreError::new(self.operation, Kind::NoCredentials, why))?;
@@ -115,7 +117,10 @@ impl Call {
             Operation::CompleteMultipartUpload => timeouts.complete.max(timeouts.stall),
             _ => timeouts.stall,
         };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.shared.transport.send(request, Limits { stall, fresh: self.fresh }).await;
+        let answered = response.as_ref().map(|response| response.status().as_u16());
+        tracing::debug!(operation = %self.operation, %method, path, answer = ?answered.map_err(|e| &e.message));
         match response {
             Ok(response) => self.guard(response),
             Err(broken) => {
@@ -123,7 +128,7 @@ impl Call {
                 if let Some(why) = seen.unreadable.take() {
                     return Err(StoreError::new(self.operation, Kind::Body, why));
                 }
-                seen.stale = broken.stale;
+                (seen.stale, seen.unknown) = (broken.stale, broken.sent);
                 Err(error::of_transport(self.operation, &broken))
             }
         }
@@ -196,18 +201,20 @@ impl Call {
         let mut failed = None;
         if !status.is_success() || is_error {
             failed = Some(error::of_answer(self.operation, status, &headers, answer.as_ref()));
-        } else if let Some(root) = self.root {
-            let found = answer.as_ref().map(|answer| answer.name.as_str());
-            if found != Some(root) {
-                let why = match found {
-                    Some(_) => "the answer is not S3's",
-                    None if body.is_empty() => "the answer is empty",
-                    None => "the answer is cut short or is no XML",
-                };
-                failed = Some(error::of_nonsense(self.operation, status, &headers, why));
-            }
+        } else if let Some((root, field)) = self.root {
+            let why = match &answer {
+                Some(answer) if answer.name != root => Some("the answer is not S3's"),
+                Some(answer) if field.is_some_and(|field| answer.text(field).is_none()) => {
+                    Some("the answer lacks what it must name")
+                }
+                Some(_) => None,
+                None if body.is_empty() => Some("the answer is empty"),
+                None => Some("the answer is cut short or is no XML"),
+            };
+            failed = why.map(|why| error::of_nonsense(self.operation, status, &headers, why));
         }
         let mut seen = self.seen();
+        seen.unknown = failed.as_ref().is_some_and(|error| error.kind == Kind::Temporary);
         if failed.is_some() && matches!(status.as_u16(), 301 | 302 | 307 | 308 | 400) {
             let location = error::text(&headers, "location").and_then(|location| location.parse().ok());
             let region = error::region(&headers, answer.as_ref()).map(Redirect::Region);

@@ -13,7 +13,7 @@ use crate::store::{Kind, Operation, StoreError};
 
 /// Returns the error of a request that got no answer.
 pub(super) fn of_transport(operation: Operation, error: &TransportError) -> StoreError {
-    StoreError { outcome_unknown: error.sent, ..StoreError::new(operation, Kind::Temporary, &error.message) }
+    StoreError::new(operation, Kind::Temporary, &error.message)
 }
 
 /// Returns the error of an answer that says failure by its status, or by an `<Error>` behind a status
@@ -39,7 +39,7 @@ pub(super) fn of_answer(
         status: Some(status.as_u16()),
         request_id: text(headers, "x-amz-request-id").or_else(|| field("RequestId").map(one_line)),
         retry_after: text(headers, "retry-after").and_then(|after| retry_after(&after)),
-        outcome_unknown: kind == Kind::Temporary,
+        unknown_since: None,
         code,
     }
 }
@@ -54,7 +54,6 @@ pub(super) fn of_nonsense(
     StoreError {
         status: Some(status.as_u16()),
         request_id: text(headers, "x-amz-request-id"),
-        outcome_unknown: true,
         ..StoreError::new(operation, Kind::Temporary, why)
     }
 }

@@ -68,13 +68,21 @@ impl Shared {
         self.place.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time by the store's clock, as far as it is known.
-    fn now(&self) -> SystemTime {
-        let offset = self.clock_offset.load(Relaxed);
-        let shift = Duration::from_secs(offset.unsigned_abs());
+    /// Returns the time to sign a request with: ours, while the clocks are near enough.
+    fn signing_time(&self) -> SystemTime {
         let now = SystemTime::now();
-        let moved = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
-        moved.unwrap_or(now)
+        match self.clock_offset.load(Relaxed).abs() > CLOCK_TOLERANCE {
+            true => self.by_their_clock(now),
+            false => now,
+        }
+    }
+
+    /// Returns what the store's clock showed at a time of ours, as far as is known, to the second before.
+    fn by_their_clock(&self, ours: SystemTime) -> SystemTime {
+        let offset = self.clock_offset.load(Relaxed) - 1;
+        let shift = Duration::from_secs(offset.unsigned_abs());
+        let moved = if offset < 0 { ours.checked_sub(shift) } else { ours.checked_add(shift) };
+        moved.unwrap_or(ours)
     }
 
     /// Learns the store's clock from an answer.
@@ -84,8 +92,7 @@ impl Shared {
             Ok(ahead) => ahead.as_secs().cast_signed(),
             Err(behind) => -behind.duration().as_secs().cast_signed(),
         };
-        let known = if offset.abs() > CLOCK_TOLERANCE { offset } else { 0 };
-        self.clock_offset.store(known, Relaxed);
+        self.clock_offset.store(offset, Relaxed);
     }
 
     /// Moves to another region. Returns whether that changes anything.
@@ -121,8 +128,10 @@ impl RusotoStore {
     where
         F: Future<Output = Result<T, RusotoError<E>>>,
     {
-        let (mut redirected, mut outcome_unknown) = (false, false);
+        let mut redirected = false;
+        let mut unknown_since = None;
         loop {
+            let began = SystemTime::now();
             call.seen = Arc::default();
             let client = Client::new_not_signing(call.clone());
             let region = Region::Custom { name: "-".to_owned(), endpoint: "http://call".to_owned() };
@@ -135,8 +144,10 @@ impl RusotoStore {
             let mut error = seen.error.unwrap_or_else(|| {
                 StoreError::new(call.operation, Kind::Temporary, "the answer cannot be read")
             });
-            outcome_unknown |= error.outcome_unknown;
-            error.outcome_unknown = outcome_unknown;
+            if seen.unknown {
+                unknown_since.get_or_insert(began);
+            }
+            error.unknown_since = unknown_since.map(|since| self.0.by_their_clock(since));
             if seen.stale && !call.fresh {
                 call.fresh = true;
             } else if !redirected && self.follow(&mut call, seen.redirect) {
