@@ -196,9 +196,9 @@ pub struct PartsPage {
 /// Where the next page of uploads starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadsMarker {
-    /// The last key of the page before.
-    pub key: String,
-    /// The last upload of that key.
+    /// The last key of the page before, where the store names one.
+    pub key: Option<String>,
+    /// The last upload of the page before, where the store names one.
     pub upload_id: Option<String>,
 }
 

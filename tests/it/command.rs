@@ -131,7 +131,7 @@ fn a_source_that_cannot_be_uploaded_is_named() {
 #[test]
 fn an_unreadable_file_is_named() {
     let (server, file) = (FaultServer::start(), file(1));
-    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&file.path).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;

@@ -203,7 +203,8 @@ async fn unfinished_uploads_are_listed<S: Store>(store: &S, bucket: &str, leave:
     }
     let mut expected: Vec<_> =
         begun.iter().map(|upload| (upload.target.key().to_owned(), upload.upload_id.clone())).collect();
-    (expected.sort(), listed.sort());
+    expected.sort();
+    listed.sort();
     assert_eq!(listed, expected);
     for upload in &begun {
         store.abort_multipart_upload(upload).await.unwrap();

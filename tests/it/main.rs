@@ -1,4 +1,10 @@
 //! One binary of integration tests: the engine, every store, the wire, the command.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test a panic is the message, also in what the tests share"
+)]
 
 mod command;
 mod contract;

@@ -1,7 +1,7 @@
-//! The gateway: [`Store`] by rusoto_s3's typed operations, over a transport of our own.
+//! The gateway: [`Store`](super::Store) by rusoto_s3's typed operations, over a transport of our own.
 //!
 //! rusoto builds the requests and reads the answers, and is trusted with nothing else: it is no longer
-//! maintained. Each [`call`](Call) brings a client of its own, whose dispatcher is the call itself. This
+//! maintained. Each call brings a client of its own, whose dispatcher is the call itself. This
 //! is the only folder that names rusoto, and it can be replaced as a folder.
 
 mod call;

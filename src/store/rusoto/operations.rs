@@ -193,7 +193,7 @@ impl Store for RusotoStore {
                 let input = ListMultipartUploadsRequest {
                     bucket: bucket.to_owned(),
                     prefix: Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()),
-                    key_marker: after.map(|after| after.key.clone()),
+                    key_marker: after.and_then(|after| after.key.clone()),
                     upload_id_marker: after.and_then(|after| after.upload_id.clone()),
                     // XML cannot hold every character that a key can.
                     encoding_type: Some("url".to_owned()),
@@ -202,8 +202,13 @@ impl Store for RusotoStore {
                 client.list_multipart_uploads(input).await
             })
             .await?;
-        let encoded = output.encoding_type.as_deref() == Some("url");
-        let decode = |text: String| if encoded { decoded(&text) } else { text };
+        // Some stores say that keys are encoded, and send them as they are.
+        let mut keys = output.uploads.iter().flatten().filter_map(|upload| upload.key.as_deref());
+        let encoded = output.encoding_type.as_deref() == Some("url") && keys.all(is_encoded);
+        let decode = |text: String| match decoded(&text) {
+            key if encoded && key.starts_with(prefix) => key,
+            _ => text,
+        };
         let uploads = output.uploads.unwrap_or_default().into_iter().filter_map(|upload| {
             Some(ListedUpload {
                 key: decode(upload.key?),
@@ -212,9 +217,11 @@ impl Store for RusotoStore {
             })
         });
         let more = output.is_truncated == Some(true);
-        let next = output.next_key_marker.filter(|key| more && !key.is_empty());
+        // A page that says "truncated" and names no marker is the last; one marker of two will do.
+        let key = output.next_key_marker.filter(|key| !key.is_empty()).map(decode);
         let upload_id = output.next_upload_id_marker.filter(|id| !id.is_empty());
-        let next = next.map(|key| UploadsMarker { key: decode(key), upload_id });
+        let named = more && (key.is_some() || upload_id.is_some());
+        let next = named.then_some(UploadsMarker { key, upload_id });
         Ok(UploadsPage { uploads: uploads.collect(), next: next.filter(|next| Some(next) != after) })
     }
 
@@ -316,7 +323,30 @@ fn encrypted(headers: &HeaderMap) -> bool {
     kms || headers.contains_key("x-amz-server-side-encryption-customer-algorithm")
 }
 
+/// Whether a text can be one that `encoding-type=url` makes.
+fn is_encoded(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~*/+%".contains(c);
+    text.chars().all(plain)
+        && text.split('%').skip(1).all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2)
+}
+
 /// Undoes `encoding-type=url`, which writes a space as `+`.
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_key_is_told_from_one_that_is_not() {
+        for (text, key) in [("a+b%2Bc", "a b+c"), ("%C3%A9/x", "é/x"), ("plain-._~*", "plain-._~*")] {
+            assert!(is_encoded(text));
+            assert_eq!(decoded(text), key);
+        }
+        for text in ["a b", "é", "100%", "%2", "%zz", "a&b"] {
+            assert!(!is_encoded(text), "{text}");
+        }
+    }
 }

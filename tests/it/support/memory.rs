@@ -213,7 +213,9 @@ impl Store for MemoryStore {
         let mut all: Vec<_> =
             contents.uploads.iter().filter(|(_, upload)| upload.key.starts_with(prefix)).collect();
         all.sort_by_key(|(id, upload)| (upload.key.clone(), (*id).clone()));
-        let marker = after.map(|after| (after.key.clone(), after.upload_id.clone().unwrap_or_default()));
+        let marker = after.map(|after| {
+            (after.key.clone().unwrap_or_default(), after.upload_id.clone().unwrap_or_default())
+        });
         let later = all.into_iter().filter(|(id, upload)| {
             marker.as_ref().is_none_or(|marker| (upload.key.clone(), (*id).clone()) > *marker)
         });
@@ -227,8 +229,10 @@ impl Store for MemoryStore {
         let more = uploads.len() > PAGE;
         uploads.truncate(PAGE);
         let last = uploads.last().filter(|_| more);
-        let next =
-            last.map(|last| UploadsMarker { key: last.key.clone(), upload_id: Some(last.upload_id.clone()) });
+        let next = last.map(|last| UploadsMarker {
+            key: Some(last.key.clone()),
+            upload_id: Some(last.upload_id.clone()),
+        });
         Ok(UploadsPage { uploads, next })
     }
 
