@@ -29,12 +29,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, file, target] = args.as_slice() else { return Err("usage: put FILE BUCKET/KEY".into()) };
 
     // Which store, and whose credentials: as every AWS tool finds them.
-    let store = RusotoStore::connect(&Connection::default()).await?;
-    let store = Retrying::new(store, RetryPolicy::default(), Arc::new(Parts));
+    let (store, stop) = (RusotoStore::connect(&Connection::default()).await?, CancellationToken::new());
+    let store = Retrying::new(store, RetryPolicy::default(), Arc::new(Parts), stop.clone());
 
     let source = FileSource::open(file)?;
     let request = Request::new(target.parse()?);
-    let uploaded = put(&store, &source, &request, &Parts, &CancellationToken::new()).await?;
+    let uploaded = put(&store, &source, &request, &Parts, &stop).await?;
     println!("{} has ETag {:?}", request.target, uploaded.etag);
     Ok(())
 }

@@ -54,6 +54,11 @@ impl Algorithm {
         }
     }
 
+    /// Returns the algorithm of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+    }
+
     /// The header that carries a value of it.
     pub fn header(self) -> &'static str {
         match self {
@@ -143,6 +148,11 @@ impl Checksum {
             None => ChecksumType::FullObject,
             Some(_) => ChecksumType::Composite,
         }
+    }
+
+    /// The number of parts that a composite value is of.
+    pub fn parts(&self) -> Option<u32> {
+        self.parts
     }
 
     /// Returns the object's checksum from its parts' values and sizes in bytes, in order.

@@ -16,7 +16,7 @@ pub struct Error {
     pub step: Step,
     /// Why it failed.
     pub cause: Cause,
-    /// What could not be cleaned up.
+    /// The upload that is still in the store.
     pub left: Option<Box<Left>>,
 }
 
@@ -38,6 +38,12 @@ pub enum Step {
     },
     /// Step 3.
     Complete,
+    /// Looking for an upload to go on with.
+    Resume,
+    /// Listing unfinished uploads.
+    List,
+    /// Dropping an unfinished upload.
+    Abort,
     /// Comparing the finished object with the source.
     Verify,
 }
@@ -94,13 +100,23 @@ pub enum Mismatch {
     Absent,
 }
 
-/// An upload that could not be dropped.
+/// An upload that is still in the store.
 #[derive(Debug)]
 pub struct Left {
     /// The upload.
     pub upload: Upload,
-    /// Why it is still there; `None` where that could not be found out.
-    pub cause: Option<StoreError>,
+    /// Why it is there.
+    pub fate: Fate,
+}
+
+/// Why an upload is still in the store.
+#[derive(Debug)]
+pub enum Fate {
+    /// To be resumed.
+    Kept,
+    /// It could not be dropped, for this cause; `None` where the store takes the abort and keeps the
+    /// parts.
+    Stuck(Option<StoreError>),
 }
 
 impl Error {
@@ -138,6 +154,9 @@ impl fmt::Display for Step {
             Step::Initiate => f.write_str("cannot start the upload"),
             Step::UploadPart { number, count } => write!(f, "cannot upload part {number} of {count}"),
             Step::Complete => f.write_str("cannot complete the upload"),
+            Step::Resume => f.write_str("cannot look for an upload to resume"),
+            Step::List => f.write_str("cannot list unfinished uploads"),
+            Step::Abort => f.write_str("cannot abort the upload"),
             Step::Verify => f.write_str("cannot verify the object"),
         }
     }

@@ -29,6 +29,22 @@ pub enum Event<'a> {
         /// The wait before it is sent.
         wait: Duration,
     },
+    /// The parts of an upload that is there are compared with the source.
+    Comparing {
+        /// How many there are.
+        parts: usize,
+    },
+    /// An upload is gone on with.
+    Resumed {
+        /// The upload.
+        upload: &'a Upload,
+        /// How it was cut.
+        plan: &'a Plan,
+        /// Its parts that need not be sent again.
+        parts: u32,
+        /// Their size in bytes.
+        bytes: u64,
+    },
     /// Every part is stored; step 3 begins.
     Completing,
     /// The upload failed and is being dropped.

@@ -5,6 +5,8 @@ mod progress;
 mod put;
 mod report;
 mod signals;
+mod unfinished;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,7 +28,8 @@ const MAX_WORKERS: usize = 4;
 /// `base` is the connection that the options and the environment change; a program that embeds the
 /// command can point it at a store of its own.
 pub fn run(args: impl IntoIterator<Item = OsString>, base: Connection) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(args) {
+    let words: Vec<OsString> = args.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
         Err(error) => return report::usage(&error).into(),
     };
@@ -37,15 +40,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>, base: Connection) -> ExitCo
     let exit = match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(async {
-                match arguments.command {
-                    Command::Put(args) => put::run(args, base, &report).await,
+                match &arguments.command {
+                    Command::Put(args) => put::run(args, &words, base, &report).await,
+                    Command::List(args) => unfinished::list(args, base, &report).await,
+                    Command::Abort(args) => unfinished::abort(args, base, &report).await,
+                    Command::Clean(args) => unfinished::clean(args, base, &report).await,
+                    Command::Verify(args) => verify::run(args, base, &report).await,
                 }
             });
             // A read from a dead disk or network mount may never return; nobody needs it any more.
             runtime.shutdown_background();
             exit
         }
-        Err(error) => report.error(&anyhow::Error::new(error).context("cannot start")),
+        Err(error) => report.error(&anyhow::Error::new(error).context("cannot start"), None),
     };
     report.flush(exit).into()
 }

@@ -35,6 +35,8 @@ struct State {
     parts: u32,
     done: u64,
     parts_done: u32,
+    /// Bytes that were there before.
+    reused: u64,
     began: Instant,
     /// When the last line was written, and how many tenths were done.
     last: (Instant, u64),
@@ -65,6 +67,7 @@ impl Screen {
                 parts: 1,
                 done: 0,
                 parts_done: 0,
+                reused: 0,
                 began: now,
                 last: (now, 0),
             }),
@@ -133,6 +136,16 @@ impl Screen {
         }
     }
 
+    fn reused(&self, parts: u32, bytes: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.done, state.parts_done, state.reused) = (bytes, parts, bytes);
+        if let Style::Bar(bar) = &self.style {
+            bar.set_position(bytes);
+            // What was there before says nothing of the rate.
+            bar.reset_eta();
+        }
+    }
+
     fn message(&self, state: &State) -> String {
         match state.parts {
             1 => self.name.clone(),
@@ -150,10 +163,50 @@ impl Screen {
             _ => write(),
         }
     }
+}
 
-    fn note(&self, at: u8, line: impl FnOnce() -> String) {
-        if !self.quiet && self.verbose >= at {
-            self.write(&line());
+/// What an event says to a person, and how many `-v` it takes to be said.
+fn words(event: &Event<'_>) -> Option<(u8, String)> {
+    Some(match event {
+        Event::Planned(_) => return None,
+        Event::Initiated(upload) => (1, format!("started the upload {}", upload.upload_id)),
+        Event::Stored { part, size } => (1, format!("stored part {part}, {}", ByteSize(*size))),
+        Event::Retrying { part, error, wait } => {
+            // A short hiccup is nobody's business; a wait that a person would notice is.
+            let at = if wait.as_secs() >= 1 { 0 } else { 1 };
+            let what = part.map_or(error.operation.to_string(), |part| format!("part {part}"));
+            (at, format!("{what} again in {:.1} s: {error}", wait.as_secs_f64()))
+        }
+        Event::Comparing { parts } => (0, format!("comparing {parts} stored parts with the file")),
+        Event::Resumed { upload, parts, bytes, .. } => {
+            let id = &upload.upload_id;
+            (0, format!("resuming the upload {id}: {parts} parts, {}, are there", ByteSize(*bytes)))
+        }
+        Event::Completing => (1, "all parts are stored; completing".to_owned()),
+        Event::Aborting(upload) => (1, format!("dropping the upload {}", upload.upload_id)),
+        Event::Notice(text) => (0, (*text).to_owned()),
+    })
+}
+
+/// An observer that says what is worth a word, with no progress to show.
+pub(super) struct Notes {
+    quiet: bool,
+    verbose: u8,
+}
+
+impl Notes {
+    pub(super) fn new(output: &OutputArgs) -> Self {
+        Notes { quiet: output.quiet, verbose: output.verbose }
+    }
+}
+
+impl Observer for Notes {
+    fn event(&self, event: &Event<'_>) {
+        match words(event) {
+            Some((at, line)) if !self.quiet && self.verbose >= at => {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
+            _ => {}
         }
     }
 }
@@ -163,7 +216,7 @@ impl State {
         let State { done, total, parts, parts_done, .. } = self;
         let percent = (done * 100).checked_div(*total).unwrap_or(100);
         let seconds = self.began.elapsed().as_secs_f64().max(0.001);
-        let rate = ByteSize((*done as f64 / seconds) as u64);
+        let rate = ByteSize(((*done - self.reused) as f64 / seconds) as u64);
         let sizes = format!("{} of {}", ByteSize(*done), ByteSize(*total));
         format!("{name}: {percent} %, {sizes}, part {parts_done} of {parts}, {rate}/s")
     }
@@ -173,20 +226,16 @@ impl Observer for Screen {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Planned(plan) => self.planned(plan.size(), plan.count()),
-            Event::Initiated(upload) => self.note(1, || format!("started the upload {}", upload.upload_id)),
-            Event::Stored { part, size } => {
-                self.stored(*size);
-                self.note(1, || format!("stored part {part}, {}", ByteSize(*size)));
+            Event::Resumed { plan, parts, bytes, .. } => {
+                self.planned(plan.size(), plan.count());
+                self.reused(*parts, *bytes);
             }
-            Event::Retrying { part, error, wait } => {
-                // A short hiccup is nobody's business; a wait that a person would notice is.
-                let at = if wait.as_secs() >= 1 { 0 } else { 1 };
-                let what = part.map_or(error.operation.to_string(), |part| format!("part {part}"));
-                self.note(at, || format!("{what} again in {:.1} s: {error}", wait.as_secs_f64()));
-            }
-            Event::Completing => self.note(1, || "all parts are stored; completing".to_owned()),
-            Event::Aborting(upload) => self.note(1, || format!("dropping the upload {}", upload.upload_id)),
-            Event::Notice(text) => self.note(0, || (*text).to_owned()),
+            Event::Stored { size, .. } => self.stored(*size),
+            _ => {}
+        }
+        match words(event) {
+            Some((at, line)) if !self.quiet && self.verbose >= at => self.write(&line),
+            _ => {}
         }
     }
 }

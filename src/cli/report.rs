@@ -1,5 +1,6 @@
 //! What the command says at its end: the receipt, errors with hints, exit codes.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,14 +8,14 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::args::OutputArgs;
+use super::args::{OutputArgs, StoreArgs};
 use crate::Target;
 use crate::checksum::Checksum;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Fate, Left};
 use crate::plan::{Plan, PlanError};
 use crate::source::{FileSource, SourceError};
 use crate::store::rusoto::ConnectionError;
-use crate::store::{AttributeError, Kind, StoreError};
+use crate::store::{AttributeError, Kind, StoreError, Upload};
 use crate::upload::{Request, Uploaded};
 
 /// Exit codes, as users rely on them.
@@ -35,7 +36,7 @@ pub(super) enum Exit {
 }
 
 /// A command line that cannot be meant.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
@@ -54,8 +55,7 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
 
 /// Where results and errors go.
 pub(super) struct Report {
-    json: bool,
-    quiet: bool,
+    output: OutputArgs,
     unwritten: AtomicBool,
 }
 
@@ -127,7 +127,13 @@ impl Receipt {
             Plan::Single { .. } => request.wishes.part_size,
             Plan::Multipart(parts) => parts.part_size(),
         };
-        let status = if uploaded.is_some() { "uploaded" } else { "dry-run" };
+        let status = match &uploaded {
+            Some(uploaded) if uploaded.resumed => "resumed",
+            Some(_) => "uploaded",
+            None => "dry-run",
+        };
+        let (reused_parts, reused_bytes) =
+            uploaded.as_ref().map_or((0, 0), |uploaded| (uploaded.reused_parts, uploaded.reused_bytes));
         let (etag, version_id, checksum, upload_id) = match uploaded {
             Some(it) => (it.etag, it.version_id, it.checksum, it.upload_id),
             None => (None, None, None, None),
@@ -143,8 +149,8 @@ impl Receipt {
             version_id,
             checksum: checksum.as_ref().map(ChecksumField::new),
             upload_id,
-            reused_parts: 0,
-            reused_bytes: 0,
+            reused_parts,
+            reused_bytes,
             retries,
             seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
             status,
@@ -155,14 +161,18 @@ impl Receipt {
     fn line(&self) -> String {
         let Receipt { source, bucket, key, size, parts, seconds, .. } = self;
         let parts = if *parts == 1 { "1 request".to_owned() } else { format!("{parts} parts") };
-        let what = format!("{source} to s3://{bucket}/{key}: {} in {parts}", ByteSize(*size));
+        let reused = match self.reused_parts {
+            0 => String::new(),
+            reused => format!(", {reused} of them there before"),
+        };
+        let what = format!("{source} to s3://{bucket}/{key}: {} in {parts}{reused}", ByteSize(*size));
         if self.status == "dry-run" {
             return format!("would upload {what} of at most {}", ByteSize(self.chunk_size));
         }
-        let rate = ByteSize((*size as f64 / seconds.max(0.001)) as u64);
+        let rate = ByteSize(((size - self.reused_bytes) as f64 / seconds.max(0.001)) as u64);
         let etag = self.etag.as_ref().map(|etag| format!(", ETag {etag}")).unwrap_or_default();
         let sum = self.checksum.as_ref().map(|sum| format!(", {} {}", sum.algorithm, sum.value));
-        format!("uploaded {what}, {seconds:.1} s, {rate}/s{etag}{}", sum.unwrap_or_default())
+        format!("{} {what}, {seconds:.1} s, {rate}/s{etag}{}", self.status, sum.unwrap_or_default())
     }
 }
 
@@ -178,27 +188,55 @@ impl ChecksumField {
 
 impl Report {
     pub(super) fn new(output: &OutputArgs) -> Self {
-        Report { json: output.json, quiet: output.quiet, unwritten: AtomicBool::new(false) }
+        Report { output: output.clone(), unwritten: AtomicBool::new(false) }
+    }
+
+    /// The options of output.
+    pub(super) fn output(&self) -> &OutputArgs {
+        &self.output
     }
 
     /// Prints a receipt on standard output.
     pub(super) fn receipt(&self, receipt: &Receipt) -> Exit {
-        if self.json {
-            self.json(receipt);
-        } else if !self.quiet {
-            self.print(&receipt.line());
-        }
+        self.result(receipt, || receipt.line());
         Exit::Success
+    }
+
+    /// Prints a result on standard output: as JSON where that is asked for, else in a line.
+    pub(super) fn result(&self, record: &impl Serialize, line: impl FnOnce() -> String) {
+        if self.output.json {
+            self.record(record);
+        } else {
+            self.line(&line());
+        }
+    }
+
+    /// Prints a line on standard output, unless JSON or silence is asked for.
+    pub(super) fn line(&self, line: &str) {
+        if !self.output.json && !self.output.quiet {
+            self.print(line);
+        }
+    }
+
+    /// Prints a JSON record on standard output, where that is asked for.
+    pub(super) fn record(&self, record: &impl Serialize) {
+        if !self.output.json {
+            return;
+        }
+        match serde_json::to_string(record) {
+            Ok(text) => self.print(&text),
+            Err(_) => self.unwritten.store(true, Relaxed),
+        }
     }
 
     /// Prints an error, with what to do about it, and where asked a record of it on standard output.
     pub(super) fn failure(&self, object: Object<'_>, error: &anyhow::Error, exit: Option<Exit>) -> Exit {
         let exit = exit.unwrap_or_else(|| exit_of(error));
         self.say(error);
-        if self.json {
+        if self.output.json {
             let store = store_error(error);
             let message = format!("{error:#}");
-            self.json(&FailureRecord {
+            self.record(&FailureRecord {
                 source: object.source,
                 bucket: object.target.bucket(),
                 key: object.target.key(),
@@ -215,9 +253,25 @@ impl Report {
     }
 
     /// Prints an error that has no object.
-    pub(super) fn error(&self, error: &anyhow::Error) -> Exit {
+    pub(super) fn error(&self, error: &anyhow::Error, exit: Option<Exit>) -> Exit {
         self.say(error);
-        exit_of(error)
+        exit.unwrap_or_else(|| exit_of(error))
+    }
+
+    /// Says how to go on with the upload that a failure has kept, and how to drop it: `words` are the
+    /// command line that failed.
+    pub(super) fn ways_on(&self, error: &anyhow::Error, words: &[OsString], store: &StoreArgs) {
+        let Some(Left { upload, fate: Fate::Kept }) = left(error) else { return };
+        let program = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        let again = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let Upload { target, upload_id } = upload;
+        let mut drop =
+            vec![program, "abort".into(), target.to_string(), "--upload-id".into(), upload_id.clone()];
+        drop.extend(store.words());
+        let mut stderr = io::stderr().lock();
+        let _ = writeln!(stderr, "  the upload {upload_id} is kept");
+        let _ = writeln!(stderr, "  to continue: {}", quoted(again));
+        let _ = writeln!(stderr, "  to drop it:  {}", quoted(drop));
     }
 
     /// Makes sure that what was printed is written, and returns the exit code for that.
@@ -236,21 +290,11 @@ impl Report {
         if let Some(hint) = hint(error) {
             let _ = writeln!(stderr, "  {hint}");
         }
-        if let Some(left) = error.downcast_ref::<Error>().and_then(|error| error.left.as_ref()) {
-            let upload = &left.upload;
-            let why = left.cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
-            let _ = writeln!(
-                stderr,
-                "  the unfinished upload {} of {} could not be dropped{why}",
-                upload.upload_id, upload.target
-            );
-        }
-    }
-
-    fn json(&self, record: &impl Serialize) {
-        match serde_json::to_string(record) {
-            Ok(text) => self.print(&text),
-            Err(_) => self.unwritten.store(true, Relaxed),
+        if let Some(Left { upload, fate: Fate::Stuck(cause) }) = left(error) {
+            let why = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+            let Upload { target, upload_id } = upload;
+            let _ =
+                writeln!(stderr, "  the unfinished upload {upload_id} of {target} could not be dropped{why}");
         }
     }
 
@@ -283,6 +327,18 @@ impl Exit {
 
 fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
     error.downcast_ref::<Error>()?.store_error()
+}
+
+/// Words as a shell takes them.
+fn quoted(words: Vec<String>) -> String {
+    let quote =
+        |word: &String| shlex::try_quote(word).map_or_else(|_| word.clone(), |word| word.into_owned());
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// The upload that an error leaves.
+fn left(error: &anyhow::Error) -> Option<&Left> {
+    error.downcast_ref::<Error>()?.left.as_deref()
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {

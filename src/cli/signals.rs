@@ -1,7 +1,9 @@
-//! SIGINT and SIGTERM: the first stops the upload in good order, a second ends the program at once.
+//! SIGINT, SIGTERM and the deadline: the first stops the upload in good order, a second signal ends the
+//! program at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,19 +11,26 @@ use super::report::Exit;
 
 /// Listens for signals from now on.
 pub(super) struct Signals {
-    /// Cancelled by the first signal.
+    /// Cancelled by the first signal, or when the deadline passes.
     pub(super) stop: CancellationToken,
     exit: Arc<AtomicU8>,
 }
 
 impl Signals {
     /// Starts to listen. Must be called within a runtime.
-    pub(super) fn listen() -> Self {
+    pub(super) fn listen(deadline: Option<Duration>) -> Self {
         let signals = Signals { stop: CancellationToken::new(), exit: Arc::default() };
         let (stop, exit) = (signals.stop.clone(), Arc::clone(&signals.exit));
         tokio::spawn(async move {
             let mut next = Listener::new();
-            let Some(first) = next.signal().await else { return };
+            let first = match deadline {
+                Some(deadline) => {
+                    tokio::time::timeout(deadline, next.signal()).await.unwrap_or(Some(Exit::Temporary))
+                }
+                None => next.signal().await,
+            };
+            // A system that has no signals to listen for has none that could come.
+            let Some(first) = first else { return };
             exit.store(first as u8, SeqCst);
             stop.cancel();
             if let Some(second) = next.signal().await {
@@ -31,9 +40,26 @@ impl Signals {
         signals
     }
 
-    /// The exit code that the signal asks for, where there was one.
+    /// The exit code that what stopped the upload asks for, where something did.
     pub(super) fn exit(&self) -> Option<Exit> {
-        [Exit::Interrupted, Exit::Terminated].into_iter().find(|exit| *exit as u8 == self.exit.load(SeqCst))
+        let stopped = self.exit.load(SeqCst);
+        [Exit::Interrupted, Exit::Terminated, Exit::Temporary].into_iter().find(|exit| *exit as u8 == stopped)
+    }
+
+    /// Runs a piece of work that leaves nothing behind when it is dropped, unless something stops it.
+    pub(super) async fn unless<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => done,
+            () = self.stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
+        }
+    }
+
+    /// Adds to an error that it was the deadline, where it was.
+    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.exit() {
+            Some(Exit::Temporary) => error.context("the deadline passed"),
+            _ => error,
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct StoreError {
     pub status: Option<u16>,
     /// The store's id of the request.
     pub request_id: Option<String>,
+    /// The part that the store complains of.
+    pub part: Option<u32>,
     /// How long the store asks to wait.
     pub retry_after: Option<Duration>,
     /// Where the store may have done what was asked all the same, as when the answer is lost: the time
@@ -82,6 +84,7 @@ impl StoreError {
             message: message.into(),
             status: None,
             request_id: None,
+            part: None,
             retry_after: None,
             unknown_since: None,
         }

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod error;
+mod hedge;
 mod retry;
 #[cfg(feature = "rusoto")]
 pub mod rusoto;
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 
 pub use attributes::{AttributeError, Attributes, MAX_METADATA_BYTES};
 pub use error::{Kind, Operation, StoreError};
+pub use hedge::{HedgePolicy, Hedging};
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::Target;
@@ -26,6 +28,11 @@ use crate::source::Part;
 pub trait Store: Send + Sync {
     /// Whether requests are signed with their body's SHA-256, which [`Sums::sha256`] must then hold.
     fn signs_payload(&self) -> bool;
+
+    /// How often the store has asked for fewer requests so far.
+    fn throttled(&self) -> u64 {
+        0
+    }
 
     /// PutObject: the whole object in a single request.
     fn put_object(&self, request: &PutObject) -> impl Future<Output = Result<Written, StoreError>> + Send;
@@ -64,8 +71,13 @@ pub trait Store: Send + Sync {
         after: Option<&UploadsMarker>,
     ) -> impl Future<Output = Result<UploadsPage, StoreError>> + Send;
 
-    /// HeadObject: what the store says of an object, its checksum included.
-    fn head_object(&self, target: &Target) -> impl Future<Output = Result<ObjectHead, StoreError>> + Send;
+    /// HeadObject: what the store says of an object, its checksum included; or of one of its parts, by
+    /// the part's number.
+    fn head_object(
+        &self,
+        target: &Target,
+        part: Option<u32>,
+    ) -> impl Future<Output = Result<ObjectHead, StoreError>> + Send;
 }
 
 /// An unfinished upload's address.
@@ -116,6 +128,8 @@ pub struct UploadPart {
     pub sums: Sums,
     /// What was said of the object; some of it is said again with each part.
     pub attributes: Attributes,
+    /// Whether to send it over a connection of its own, since another one does not get on.
+    pub fresh: bool,
 }
 
 /// A request that makes an object of an upload's parts.
@@ -191,6 +205,10 @@ pub struct PartsPage {
     pub parts: Vec<CompletedPart>,
     /// The part number after which the next page starts; `None` on the last.
     pub next: Option<u32>,
+    /// The checksum algorithm that the upload was started with, where the store says it.
+    pub checksum: Option<Algorithm>,
+    /// When the bucket's rules will drop the upload.
+    pub abort_date: Option<SystemTime>,
 }
 
 /// Where the next page of uploads starts.
@@ -231,6 +249,8 @@ pub struct ObjectHead {
     pub etag: Option<String>,
     /// The version, where the bucket keeps them.
     pub version_id: Option<String>,
+    /// The number of parts that it was made of, where the store says it.
+    pub parts: Option<u32>,
     /// The checksums that the store knows of it.
     pub checksums: Vec<Checksum>,
     /// When it was made, by the store's clock.

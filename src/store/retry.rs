@@ -1,13 +1,15 @@
 //! Trying again: a store around a store. The only file that waits.
 
 use std::future::Future;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
-    CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, PartsPage, PutObject, Store,
-    StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
+    CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, Operation, PartsPage,
+    PutObject, Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
 };
 use crate::Target;
 use crate::event::{Event, Observer};
@@ -46,6 +48,12 @@ const RETRY_COST: u64 = 5;
 /// many parts that each try eight times would multiply the load.
 const BUDGET: u64 = 100 * RETRY_COST;
 
+/// How long a try may take once it is time to stop.
+const HURRY: Duration = Duration::from_secs(3);
+
+/// Tries of a request once it is time to stop.
+const HURRIED_TRIES: u32 = 2;
+
 /// A store that tries again what may succeed later: exponential backoff with full jitter.
 pub struct Retrying<S> {
     store: S,
@@ -53,12 +61,15 @@ pub struct Retrying<S> {
     chance: Mutex<fastrand::Rng>,
     budget: AtomicU64,
     retries: AtomicU64,
-    observer: std::sync::Arc<dyn Observer>,
+    throttled: AtomicU64,
+    stop: CancellationToken,
+    observer: Arc<dyn Observer>,
 }
 
 impl<S: Store> Retrying<S> {
-    /// Wraps `store`; each retry is told to `observer`.
-    pub fn new(store: S, policy: RetryPolicy, observer: std::sync::Arc<dyn Observer>) -> Self {
+    /// Wraps `store`; each retry is told to `observer`. Once `stop` is cancelled there is little patience
+    /// left: what then still has to be done must not take long.
+    pub fn new(store: S, policy: RetryPolicy, observer: Arc<dyn Observer>, stop: CancellationToken) -> Self {
         let chance = policy.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Retrying {
             store,
@@ -66,6 +77,8 @@ impl<S: Store> Retrying<S> {
             chance: Mutex::new(chance),
             budget: AtomicU64::new(BUDGET),
             retries: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            stop,
             observer,
         }
     }
@@ -75,19 +88,27 @@ impl<S: Store> Retrying<S> {
         self.retries.load(Relaxed)
     }
 
-    async fn persist<T, F>(&self, part: Option<u32>, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    async fn persist<T, F>(
+        &self,
+        operation: Operation,
+        part: Option<u32>,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut tries = Tries::default();
         loop {
-            let mut error = match attempt().await {
+            let mut error = match self.limit(operation, attempt()).await {
                 Ok(answer) => {
                     self.earn();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
+            if error.kind == Kind::Throttled {
+                self.throttled.fetch_add(1, Relaxed);
+            }
             // What an earlier, lost answer did stays unknown however the later ones read.
             tries.unknown_since = tries.unknown_since.or(error.unknown_since);
             error.unknown_since = tries.unknown_since;
@@ -95,7 +116,31 @@ impl<S: Store> Retrying<S> {
             self.retries.fetch_add(1, Relaxed);
             self.observer.event(&Event::Retrying { part, error: &error, wait });
             if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Lets a try take as long as it takes, until it is time to stop.
+    async fn limit<T>(
+        &self,
+        operation: Operation,
+        attempt: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began = SystemTime::now();
+        let late = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(HURRY).await;
+        };
+        tokio::select! {
+            biased;
+            answer = attempt => answer,
+            () = late => {
+                let error = StoreError::new(operation, Kind::Temporary, "no answer in the time that was left");
+                Err(StoreError { unknown_since: Some(began), ..error })
             }
         }
     }
@@ -121,7 +166,9 @@ impl<S: Store> Retrying<S> {
             _ => return None,
         }
         tries.failed += 1;
-        if tries.failed >= self.policy.max_attempts || !self.spend() {
+        tries.hurried += u32::from(self.stop.is_cancelled());
+        let enough = tries.failed >= self.policy.max_attempts || tries.hurried >= HURRIED_TRIES;
+        if enough || !self.spend() {
             return None;
         }
         let most = self.policy.base.saturating_mul(1 << (tries.failed - 1).min(20)).min(self.policy.cap);
@@ -148,6 +195,7 @@ impl<S: Store> Retrying<S> {
 #[derive(Default)]
 struct Tries {
     failed: u32,
+    hurried: u32,
     clock: bool,
     credentials: bool,
     checksum: bool,
@@ -159,8 +207,12 @@ impl<S: Store> Store for Retrying<S> {
         self.store.signs_payload()
     }
 
+    fn throttled(&self) -> u64 {
+        self.throttled.load(Relaxed)
+    }
+
     async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
-        self.persist(None, || self.store.put_object(request)).await
+        self.persist(Operation::PutObject, None, || self.store.put_object(request)).await
     }
 
     async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
@@ -172,28 +224,32 @@ impl<S: Store> Store for Retrying<S> {
             }
             answer
         };
-        let mut created = self.persist(None, create).await?;
+        let mut created = self.persist(Operation::CreateMultipartUpload, None, create).await?;
         created.lost_since = lost.into_inner().unwrap_or_default();
         Ok(created)
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
-        self.persist(Some(request.number), || self.store.upload_part(request)).await
+        self.persist(Operation::UploadPart, Some(request.number), || self.store.upload_part(request)).await
     }
 
     async fn complete_multipart_upload(
         &self,
         request: &CompleteMultipartUpload,
     ) -> Result<Written, StoreError> {
-        self.persist(None, || self.store.complete_multipart_upload(request)).await
+        self.persist(Operation::CompleteMultipartUpload, None, || {
+            self.store.complete_multipart_upload(request)
+        })
+        .await
     }
 
     async fn abort_multipart_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.persist(None, || self.store.abort_multipart_upload(upload)).await
+        self.persist(Operation::AbortMultipartUpload, None, || self.store.abort_multipart_upload(upload))
+            .await
     }
 
     async fn list_parts(&self, upload: &Upload, after: Option<u32>) -> Result<PartsPage, StoreError> {
-        self.persist(None, || self.store.list_parts(upload, after)).await
+        self.persist(Operation::ListParts, None, || self.store.list_parts(upload, after)).await
     }
 
     async fn list_multipart_uploads(
@@ -202,10 +258,13 @@ impl<S: Store> Store for Retrying<S> {
         prefix: &str,
         after: Option<&UploadsMarker>,
     ) -> Result<UploadsPage, StoreError> {
-        self.persist(None, || self.store.list_multipart_uploads(bucket, prefix, after)).await
+        self.persist(Operation::ListMultipartUploads, None, || {
+            self.store.list_multipart_uploads(bucket, prefix, after)
+        })
+        .await
     }
 
-    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
-        self.persist(None, || self.store.head_object(target)).await
+    async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
+        self.persist(Operation::HeadObject, None, || self.store.head_object(target, part)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The other ending: an upload that is dropped, and seen to be gone.
 
 use super::Job;
-use crate::error::{Error, Left};
+use crate::error::{Error, Fate, Left};
 use crate::event::Event;
 use crate::store::{Kind, Store, StoreError, Upload};
 
@@ -10,32 +10,41 @@ use crate::store::{Kind, Store, StoreError, Upload};
 const ROUNDS: u32 = 4;
 
 impl<S: Store> Job<'_, S> {
-    /// Drops the upload that `error` ended, and says in it what is left.
-    pub(super) async fn abort_after(&self, error: Error, upload: &Upload) -> Error {
-        self.observer.event(&Event::Aborting(upload));
-        Error { left: self.abort(upload).await.map(Box::new), ..error }
+    /// Drops the upload that `error` ended, or keeps it where that is wanted, and says in the error what
+    /// is left.
+    pub(super) async fn end(&self, error: Error, upload: &Upload) -> Error {
+        let fate = match self.request.resume {
+            true => Some(Fate::Kept),
+            false => {
+                self.observer.event(&Event::Aborting(upload));
+                abort(self.store, upload, false).await.err()
+            }
+        };
+        Error { left: fate.map(|fate| Box::new(Left { upload: upload.clone(), fate })), ..error }
     }
+}
 
-    /// Drops an upload. Returns what is left of it, which is nothing where the store agrees that it is
-    /// gone.
-    pub(super) async fn abort(&self, upload: &Upload) -> Option<Left> {
-        let left = |cause| Some(Left { upload: upload.clone(), cause });
-        for _ in 0..ROUNDS {
-            match self.store.abort_multipart_upload(upload).await {
-                Err(error) if !is_gone(&error) => return left(Some(error)),
-                _ => {}
+/// Drops an upload, and makes sure as far as the store lets that it is gone.
+///
+/// # Errors
+/// When it is still there, or may be; and where it `must_be_there`, when it is not.
+pub async fn abort<S: Store>(store: &S, upload: &Upload, must_be_there: bool) -> Result<(), Fate> {
+    for round in 0..ROUNDS {
+        match store.abort_multipart_upload(upload).await {
+            Err(error) if !is_gone(&error) || (must_be_there && round == 0 && !error.outcome_unknown()) => {
+                return Err(Fate::Stuck(Some(error)));
             }
-            match self.store.list_parts(upload, None).await {
-                Err(error) if is_gone(&error) => return None,
-                // Not every store lists an upload's parts, nor allows everyone to.
-                Err(_) => return None,
-                // Some stores answer with an empty list where there is no upload any more.
-                Ok(page) if page.parts.is_empty() => return None,
-                Ok(_) => {}
-            }
+            _ => {}
         }
-        left(None)
+        match store.list_parts(upload, None).await {
+            // Not every store lists an upload's parts, nor allows everyone to; and some answer with an
+            // empty list where there is no upload any more.
+            Err(_) => return Ok(()),
+            Ok(page) if page.parts.is_empty() => return Ok(()),
+            Ok(_) => {}
+        }
     }
+    Err(Fate::Stuck(None))
 }
 
 /// Whether an error says that the upload is not there.

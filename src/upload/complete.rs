@@ -6,6 +6,7 @@
 use super::abort::is_gone;
 use super::initiate::Started;
 use super::integrity::{bare, compare_checksum, multipart_etag};
+use super::unfinished::parts_of;
 use super::{Job, Uploaded};
 use crate::checksum::Checksum;
 use crate::error::{Error, Mismatch, Step};
@@ -23,23 +24,55 @@ struct Expected {
 }
 
 impl<S: Store> Job<'_, S> {
-    /// Completes the upload.
+    /// Completes the upload. Parts that the store turns out not to have are sent again, once.
     pub(super) async fn complete(
         &self,
         started: &Started,
-        parts: Parts,
         stored: Vec<CompletedPart>,
     ) -> Result<Uploaded, Error> {
-        check_count(parts, &stored)?;
+        match self.complete_once(started, &stored).await {
+            Err(error) if error.store_error().is_some_and(|e| e.has_code("InvalidPart")) => {
+                let stored = self.send_missing(started, stored, error).await?;
+                self.complete_once(started, &stored).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends the parts again that the store lacks, by its list and by its refusal. An error that is about
+    /// no part of ours is returned as it is.
+    async fn send_missing(
+        &self,
+        started: &Started,
+        mut stored: Vec<CompletedPart>,
+        refusal: Error,
+    ) -> Result<Vec<CompletedPart>, Error> {
+        let named = refusal.store_error().and_then(|error| error.part);
+        let Ok(held) = parts_of(self.store, &started.upload).await else { return Err(refusal) };
+        let count = stored.len();
+        stored.retain(|part| {
+            let same =
+                |held: &CompletedPart| held.number == part.number && bare(&held.etag) == bare(&part.etag);
+            Some(part.number) != named && held.parts.iter().any(same)
+        });
+        if stored.len() == count {
+            return Err(refusal);
+        }
+        self.upload_parts(started, stored).await
+    }
+
+    async fn complete_once(&self, started: &Started, stored: &[CompletedPart]) -> Result<Uploaded, Error> {
+        let parts = started.parts;
+        check_count(parts, stored)?;
         self.check_source(Step::Complete)?;
         self.observer.event(&Event::Completing);
         let sums = stored.iter().map(|part| Some((part.checksum.as_ref()?, part.size)));
         let checksum = sums.collect::<Option<Vec<_>>>().and_then(Checksum::of_parts);
-        let expected = Expected { size: parts.size(), etag: multipart_etag(&stored), checksum };
+        let expected = Expected { size: parts.size(), etag: multipart_etag(stored), checksum };
         let confirmed = started.integrity.confirmed;
         let request = CompleteMultipartUpload {
             upload: started.upload.clone(),
-            parts: stored,
+            parts: stored.to_vec(),
             size: parts.size(),
             checksum: expected.checksum.clone().filter(|sum| Some(sum.algorithm()) == confirmed),
             attributes: self.request.attributes.clone(),
@@ -53,9 +86,8 @@ impl<S: Store> Job<'_, S> {
             }
             Err(error) => return Err(Error::new(Step::Complete, error)),
         };
-        let Written { etag, version_id, checksum, .. } = answer;
         let upload_id = Some(started.upload.upload_id.clone());
-        Ok(Uploaded { plan: Plan::Multipart(parts), etag, version_id, checksum, upload_id })
+        Ok(Uploaded { upload_id, ..Uploaded::new(Plan::Multipart(parts), answer) })
     }
 
     /// Compares the answer with the bytes; looks at the object where the answer proves nothing.
@@ -65,7 +97,7 @@ impl<S: Store> Job<'_, S> {
         if answer.checksum.is_some() {
             return Ok(answer);
         }
-        let head = match self.store.head_object(&self.request.target).await {
+        let head = match self.store.head_object(&self.request.target, None).await {
             Ok(head) => head,
             Err(error) if error.kind == Kind::NotFound => return Err(mismatch(Mismatch::Absent)),
             // To write is allowed where to read need not be.
@@ -98,7 +130,7 @@ impl<S: Store> Job<'_, S> {
                 }),
             )
         };
-        let head = self.store.head_object(&self.request.target).await.map_err(|_| failed())?;
+        let head = self.store.head_object(&self.request.target, None).await.map_err(|_| failed())?;
         if compare_head(&head, expected).is_err() {
             return Err(failed());
         }

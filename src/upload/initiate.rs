@@ -4,25 +4,30 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
+use super::abort::abort;
 use super::integrity::{Integrity, refuses_checksum};
 use super::{ChecksumWish, Job};
 use crate::checksum::Algorithm;
 use crate::error::{Cause, Error, Step};
 use crate::event::Event;
+use crate::plan::Parts;
 use crate::store::{CreateMultipartUpload, Created, Store, StoreError, Upload};
 
 /// An upload that has begun.
 pub(super) struct Started {
     pub(super) upload: Upload,
+    pub(super) parts: Parts,
     pub(super) integrity: Integrity,
     /// When it began, by the store's clock.
     pub(super) date: Option<SystemTime>,
+    /// Whether somebody else, or an earlier run, began it.
+    pub(super) resumed: bool,
 }
 
 impl<S: Store> Job<'_, S> {
     /// Starts the upload. It is waited for even when `stop` is cancelled: an upload whose id is not
     /// known could not be dropped.
-    pub(super) async fn initiate(&self, stop: &CancellationToken) -> Result<Started, Error> {
+    pub(super) async fn initiate(&self, parts: Parts, stop: &CancellationToken) -> Result<Started, Error> {
         if stop.is_cancelled() {
             return Err(Error::new(Step::Initiate, Cause::Interrupted));
         }
@@ -48,7 +53,7 @@ impl<S: Store> Job<'_, S> {
         }
         let sign = self.store.signs_payload();
         let integrity = Integrity::new(wish, created.checksum, refused, sign);
-        Ok(Started { upload, integrity, date: created.date })
+        Ok(Started { upload, parts, integrity, date: created.date, resumed: false })
     }
 
     async fn create(&self, checksum: Option<Algorithm>) -> Result<Created, StoreError> {
@@ -77,7 +82,8 @@ impl<S: Store> Job<'_, S> {
                     && listed.initiated.is_some_and(|initiated| initiated >= since);
                 let upload = self.upload(listed.upload_id);
                 if lost && self.has_no_part(&upload).await {
-                    self.abort(&upload).await;
+                    // Whoever may not drop it will not hear more of it than this.
+                    let _ = abort(self.store, &upload, false).await;
                 }
             }
             match page.next {

@@ -8,22 +8,33 @@ mod complete;
 mod initiate;
 mod integrity;
 mod put_object;
+mod resume;
+mod unfinished;
 mod upload_part;
+mod verify;
+mod window;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+pub use abort::abort;
 pub use integrity::ChecksumWish;
+pub use unfinished::{Held, Unfinished, unfinished, uploads_of};
+pub use verify::{Proof, Verdict, verify};
 
 use crate::Target;
 use crate::checksum::Checksum;
 use crate::error::{Cause, Error, Step};
 use crate::event::{Event, Observer};
 use crate::plan::{Parts, Plan, Wishes};
-use crate::source::FileSource;
-use crate::store::{Attributes, Condition, Store, Upload};
+use crate::source::{FileSource, SourceError};
+use crate::store::{
+    Attributes, CompletedPart, Condition, Kind, ObjectHead, Operation, Store, StoreError, Upload, Written,
+};
+use initiate::Started;
+use integrity::bare;
 
 /// Parts in flight at once where the user has no wish.
 pub const DEFAULT_CONCURRENCY: usize = 8;
@@ -43,6 +54,10 @@ pub struct Request {
     pub attributes: Attributes,
     /// What must hold for the object to be made.
     pub condition: Option<Condition>,
+    /// Whether to go on with an upload that is there, and to leave one there on a failure.
+    pub resume: bool,
+    /// Whether to look at the finished object, whatever the store's answers have proved.
+    pub verify: bool,
 }
 
 impl Request {
@@ -55,6 +70,8 @@ impl Request {
             checksum: ChecksumWish::Auto,
             attributes: Attributes::new(),
             condition: None,
+            resume: false,
+            verify: false,
         }
     }
 }
@@ -72,6 +89,21 @@ pub struct Uploaded {
     pub checksum: Option<Checksum>,
     /// The upload's id, where there were three steps.
     pub upload_id: Option<String>,
+    /// Whether an upload that was there was gone on with.
+    pub resumed: bool,
+    /// Parts that were there and were not sent again.
+    pub reused_parts: u32,
+    /// Their size in bytes.
+    pub reused_bytes: u64,
+}
+
+impl Uploaded {
+    /// Returns an upload that began here, as the store answered to it.
+    fn new(plan: Plan, answer: Written) -> Self {
+        let Written { etag, version_id, checksum, .. } = answer;
+        let (upload_id, resumed, reused_parts, reused_bytes) = (None, false, 0, 0);
+        Uploaded { plan, etag, version_id, checksum, upload_id, resumed, reused_parts, reused_bytes }
+    }
 }
 
 /// What every step of one upload works with.
@@ -98,34 +130,111 @@ pub async fn put<S: Store>(
     let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
     observer.event(&Event::Planned(&plan));
     let job = Job { store, source, request, observer };
+    let run = async {
+        job.check_condition().await?;
+        match plan {
+            Plan::Single { .. } => job.put_object(plan).await,
+            Plan::Multipart(parts) => job.three_steps(parts, stop).await,
+        }
+    };
+    let uploaded = tokio::select! {
+        biased;
+        uploaded = run => uploaded?,
+        () = interrupted(plan, stop) => return Err(Error::new(Step::Put, Cause::Interrupted)),
+    };
+    if request.verify {
+        job.prove().await?;
+    }
+    Ok(uploaded)
+}
+
+/// Returns when an upload in a single request is to end. One in three steps ends by itself, and in good
+/// order.
+async fn interrupted(plan: Plan, stop: &CancellationToken) {
     match plan {
-        Plan::Single { .. } => tokio::select! {
-            outcome = job.put_object(plan) => outcome,
-            () = stop.cancelled() => Err(Error::new(Step::Put, Cause::Interrupted)),
-        },
-        Plan::Multipart(parts) => job.three_steps(parts, stop).await,
+        Plan::Single { .. } => stop.cancelled().await,
+        Plan::Multipart(_) => std::future::pending().await,
     }
 }
 
 impl<S: Store> Job<'_, S> {
     async fn three_steps(&self, parts: Parts, stop: &CancellationToken) -> Result<Uploaded, Error> {
-        let started = self.initiate(stop).await?;
+        let (started, reused) = self.begin(parts, stop).await?;
+        let reused_parts = u32::try_from(reused.len()).unwrap_or(u32::MAX);
+        let reused_bytes = reused.iter().map(|part| part.size).sum();
         let steps = async {
-            let stored = self.upload_parts(&started, parts).await?;
-            self.complete(&started, parts, stored).await
+            let stored = self.upload_parts(&started, reused).await?;
+            self.complete(&started, stored).await
         };
         let outcome = tokio::select! {
             outcome = AssertUnwindSafe(steps).catch_unwind() => outcome,
             () = stop.cancelled() => Ok(Err(Error::new(Step::Complete, Cause::Interrupted))),
         };
         match outcome {
-            Ok(Ok(uploaded)) => Ok(uploaded),
-            Ok(Err(error)) => Err(self.abort_after(error, &started.upload).await),
+            Ok(Ok(uploaded)) => {
+                Ok(Uploaded { resumed: started.resumed, reused_parts, reused_bytes, ..uploaded })
+            }
+            Ok(Err(error)) => Err(self.end(error, &started.upload).await),
             Err(panic) => {
-                self.abort(&started.upload).await;
+                // Nobody is left to hear of one that can't be dropped.
+                let _ = abort(self.store, &started.upload, false).await;
                 resume_unwind(panic)
             }
         }
+    }
+
+    /// Goes on with an upload that is there, where that is wanted and there is one, or starts one.
+    async fn begin(
+        &self,
+        parts: Parts,
+        stop: &CancellationToken,
+    ) -> Result<(Started, Vec<CompletedPart>), Error> {
+        if self.request.resume {
+            let found = tokio::select! {
+                found = self.resume(parts) => found?,
+                () = stop.cancelled() => return Err(Error::new(Step::Resume, Cause::Interrupted)),
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        Ok((self.initiate(parts, stop).await?, Vec::new()))
+    }
+
+    /// Looks whether the object's condition holds before a byte is sent: a store may check it at the very
+    /// end, or not at all.
+    async fn check_condition(&self) -> Result<(), Error> {
+        let Some(condition) = &self.request.condition else { return Ok(()) };
+        let head = self.store.head_object(&self.request.target, None).await;
+        let why = match (condition, head) {
+            (Condition::Absent, Ok(_)) => "the object is there already".to_owned(),
+            (Condition::Matches(_), Err(error)) if error.kind == Kind::NotFound => {
+                "there is no object to match".to_owned()
+            }
+            (Condition::Matches(wanted), Ok(ObjectHead { etag: Some(etag), .. }))
+                if bare(&etag) != bare(wanted) =>
+            {
+                format!("the object's ETag is {}", bare(&etag))
+            }
+            // To write is allowed where to read need not be; the store will check it.
+            _ => return Ok(()),
+        };
+        let error = StoreError::new(Operation::HeadObject, Kind::Precondition, why);
+        Err(Error::new(Step::Put, error))
+    }
+
+    /// Asks the store once more what it has, and compares that with the source read anew.
+    async fn prove(&self) -> Result<(), Error> {
+        let part_size = self.request.wishes.part_size;
+        match verify(self.store, self.source, &self.request.target, part_size).await? {
+            Verdict::Same(_) => {}
+            Verdict::Different(mismatch) => return Err(Error::new(Step::Verify, mismatch)),
+            Verdict::Unknown => {
+                let notice = "the store tells the object's size and nothing else to verify it by";
+                self.observer.event(&Event::Notice(notice));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the source is still what was planned for.
@@ -134,9 +243,7 @@ impl<S: Store> Job<'_, S> {
     }
 
     /// Returns the error of a failed request: the source's own, where that is what went wrong.
-    fn blame(&self, step: Step, error: crate::store::StoreError) -> Error {
-        use crate::source::SourceError;
-        use crate::store::Kind;
+    fn blame(&self, step: Step, error: StoreError) -> Error {
         if let Err(changed) = self.source.check_unchanged() {
             return Error::new(step, changed);
         }

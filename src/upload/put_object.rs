@@ -7,7 +7,7 @@ use crate::error::{Error, Step};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::source::Part;
-use crate::store::{PutObject, Store, Written};
+use crate::store::{Kind, ObjectHead, PutObject, Store, Written};
 
 impl<S: Store> Job<'_, S> {
     /// Puts the whole source as one object.
@@ -31,8 +31,7 @@ impl<S: Store> Job<'_, S> {
             .map_err(|mismatch| Error::new(Step::Verify, mismatch))?;
         self.check_source(Step::Put)?;
         self.observer.event(&Event::Stored { part: 1, size: plan.size() });
-        let Written { etag, version_id, checksum, .. } = answer;
-        Ok(Uploaded { plan, etag, version_id, checksum, upload_id: None })
+        Ok(Uploaded::new(plan, answer))
     }
 
     async fn put_checked(
@@ -51,7 +50,24 @@ impl<S: Store> Job<'_, S> {
             attributes: self.request.attributes.clone(),
             condition: self.request.condition.clone(),
         };
-        let answer = self.store.put_object(&request).await.map_err(|e| self.blame(Step::Put, e))?;
-        Ok((sums, answer))
+        let answer = match self.store.put_object(&request).await {
+            // An earlier try, whose answer was lost, may have made the very object that is now in the way.
+            Err(error) if error.kind == Kind::Precondition && error.outcome_unknown() => {
+                self.put_before(body, &sums).await.ok_or(error)
+            }
+            answer => answer,
+        };
+        Ok((sums, answer.map_err(|e| self.blame(Step::Put, e))?))
+    }
+
+    /// Returns what the store says of the object, if it is these bytes.
+    async fn put_before(&self, body: &Part, sums: &Sums) -> Option<Written> {
+        let head = self.store.head_object(&self.request.target, None).await.ok()?;
+        let checksum = head.checksums.iter().find(|theirs| sums.checksum.as_ref() == Some(theirs)).cloned();
+        let wanted = Wanted { md5: true, ..Wanted::default() };
+        let md5 = self.sums(Step::Put, body, wanted).await.ok()?.md5;
+        let same = checksum.is_some() || head.etag.as_deref().and_then(etag_md5) == md5;
+        let ObjectHead { size, etag, version_id, encrypted, .. } = head;
+        (same && size == body.len()).then_some(Written { etag, version_id, checksum, encrypted })
     }
 }

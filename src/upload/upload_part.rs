@@ -1,49 +1,51 @@
 //! Step 2: the parts, at most so many at once.
 
+use std::collections::HashSet;
+
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::Job;
 use super::initiate::Started;
 use super::integrity::Integrity;
+use super::window::Window;
 use crate::checksum::{Sums, Wanted};
 use crate::error::{Error, Mismatch, Step};
 use crate::event::Event;
-use crate::plan::Parts;
 use crate::source::{Part, SourceError};
 use crate::store::{CompletedPart, Kind, Operation, Store, StoreError, UploadPart, Written};
 
 impl<S: Store> Job<'_, S> {
-    /// Uploads every part and returns them by their numbers. The first that fails stops the rest.
+    /// Uploads the parts that are not stored yet, and returns all of them by their numbers. The first
+    /// that fails stops the rest.
     pub(super) async fn upload_parts(
         &self,
         started: &Started,
-        parts: Parts,
+        mut stored: Vec<CompletedPart>,
     ) -> Result<Vec<CompletedPart>, Error> {
-        let mut waiting = parts.numbers();
+        let parts = started.parts;
+        let there: HashSet<u32> = stored.iter().map(|part| part.number).collect();
+        let mut waiting = parts.numbers().filter(|number| !there.contains(number));
+        let mut window = Window::new(self.request.concurrency, self.store.throttled());
         let mut in_flight = FuturesUnordered::new();
-        let mut stored = Vec::new();
         loop {
             // A part is looked at no sooner than it may be sent, so that nothing piles up.
-            while in_flight.len() < self.request.concurrency.max(1) {
+            while in_flight.len() < window.limit() {
                 let Some(number) = waiting.next() else { break };
-                in_flight.push(self.upload_part(started, parts, number));
+                in_flight.push(self.upload_part(started, number));
             }
             match in_flight.next().await {
                 Some(part) => stored.push(part?),
                 None => break,
             }
+            window.stored(self.store.throttled());
         }
         stored.sort_unstable_by_key(|part| part.number);
         Ok(stored)
     }
 
-    async fn upload_part(
-        &self,
-        started: &Started,
-        parts: Parts,
-        number: u32,
-    ) -> Result<CompletedPart, Error> {
+    async fn upload_part(&self, started: &Started, number: u32) -> Result<CompletedPart, Error> {
+        let parts = started.parts;
         let step = Step::UploadPart { number, count: parts.count() };
         let body = self.source.part(parts.range(number));
         let (sums, answer) = self.send_until_whole(started, step, number, &body).await?;
@@ -105,6 +107,7 @@ impl<S: Store> Job<'_, S> {
             body: body.clone(),
             sums: sums.clone(),
             attributes: self.request.attributes.clone(),
+            fresh: false,
         };
         let answer = self.store.upload_part(&request).await;
         Ok((sums, answer))

@@ -235,7 +235,16 @@ fn standard_output_that_takes_nothing_is_told() {
 
 #[test]
 fn help_says_each_option_in_a_sentence() {
-    let help = run(s3chunk().args(["put", "--help"])).exits(0).stdout;
-    assert_eq!(help, include_str!("help/put.txt"), "tests/it/help/put.txt is another");
+    for (command, expected) in [
+        ("put", include_str!("help/put.txt")),
+        ("list", include_str!("help/list.txt")),
+        ("abort", include_str!("help/abort.txt")),
+        ("clean", include_str!("help/clean.txt")),
+        ("verify", include_str!("help/verify.txt")),
+    ] {
+        let help = run(s3chunk().args([command, "--help"])).exits(0).stdout;
+        assert_eq!(help, expected, "tests/it/help/{command}.txt is another");
+    }
+    assert_eq!(run(s3chunk().arg("--help")).exits(0).stdout, include_str!("help/s3chunk.txt"));
     assert!(run(s3chunk().arg("--version")).exits(0).stdout.starts_with("s3chunk "));
 }

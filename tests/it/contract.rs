@@ -97,7 +97,7 @@ async fn an_object_is_put_whole<S: Store>(store: &S, bucket: &str) {
         };
         let written = store.put_object(&request).await.unwrap();
         assert!(written.etag.is_some());
-        let head = store.head_object(&target).await.unwrap();
+        let head = store.head_object(&target, None).await.unwrap();
         assert_eq!((head.size, head.etag.is_some()), (size, true));
     }
 }
@@ -116,6 +116,7 @@ async fn upload_part<S: Store>(store: &S, upload: &Upload, number: u32, body: Pa
         number,
         sums: sums(store, &body).await,
         attributes: Attributes::new(),
+        fresh: false,
         body,
     };
     let written = store.upload_part(&request).await.unwrap();
@@ -143,7 +144,7 @@ async fn an_upload_is_started_filled_and_completed<S: Store>(store: &S, bucket: 
     assert_eq!(first.etag, again.etag);
     let request = completion(&upload, vec![again, second]);
     store.complete_multipart_upload(&request).await.unwrap();
-    assert_eq!(store.head_object(&upload.target).await.unwrap().size, MIB5 + 1);
+    assert_eq!(store.head_object(&upload.target, None).await.unwrap().size, MIB5 + 1);
 }
 
 async fn an_upload_is_aborted_and_gone<S: Store>(store: &S, bucket: &str) {
@@ -154,7 +155,7 @@ async fn an_upload_is_aborted_and_gone<S: Store>(store: &S, bucket: &str) {
         Ok(page) => assert!(page.parts.is_empty()),
         Err(error) => assert_eq!(error.kind, Kind::NotFound, "{error}"),
     }
-    assert_eq!(store.head_object(&upload.target).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.head_object(&upload.target, None).await.unwrap_err().kind, Kind::NotFound);
 }
 
 async fn parts_are_listed_page_by_page<S: Store>(store: &S, bucket: &str, leave: Leave) {
@@ -219,14 +220,14 @@ async fn damaged_bytes_are_refused<S: Store>(store: &S, bucket: &str, leave: Lea
     let body = file.source().part(0..100);
     let sums = Sums { md5: Some(checksum::md5(b"other bytes")), ..sums(store, &body).await };
     let attributes = Attributes::new();
-    let request = UploadPart { upload: upload.clone(), number: 1, body, sums, attributes };
+    let request = UploadPart { upload: upload.clone(), number: 1, body, sums, attributes, fresh: false };
     assert_eq!(store.upload_part(&request).await.unwrap_err().kind, Kind::Checksum);
     store.abort_multipart_upload(&upload).await.unwrap();
 }
 
 async fn what_is_not_there_is_not_found<S: Store>(store: &S, bucket: &str, leave: Leave) {
     let absent = Target::new(bucket, "absent").unwrap();
-    assert_eq!(store.head_object(&absent).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(store.head_object(&absent, None).await.unwrap_err().kind, Kind::NotFound);
     let elsewhere = Target::new("no-such-bucket", "key").unwrap();
     let request = CreateMultipartUpload { target: elsewhere, attributes: Attributes::new(), checksum: None };
     let created = store.create_multipart_upload(&request).await;
@@ -240,6 +241,6 @@ async fn the_engine_runs_over_it<S: Store>(store: &S, bucket: &str) {
         request.wishes.part_size = MIB5;
         let source = FileSource::open(&file.path).unwrap();
         put(store, &source, &request, &Silent, &CancellationToken::new()).await.unwrap();
-        assert_eq!(store.head_object(&request.target).await.unwrap().size, size);
+        assert_eq!(store.head_object(&request.target, None).await.unwrap().size, size);
     }
 }

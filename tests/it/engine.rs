@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use s3chunk::Error;
 use s3chunk::checksum::{Algorithm, Checksum};
-use s3chunk::error::{Cause, Step};
+use s3chunk::error::{Cause, Fate, Step};
 use s3chunk::event::{Event, Observer, Silent};
 use s3chunk::source::{Change, SourceError};
 use s3chunk::store::{Kind, Operation, Store, StoreError};
@@ -14,7 +14,7 @@ use s3chunk::upload::{Request, Uploaded, put};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faulty::{Fate, Faulty};
+use crate::support::faulty::{Faulty, Lot};
 use crate::support::memory::MemoryStore;
 use crate::support::{MIB5, TestFile, file, target};
 
@@ -36,13 +36,13 @@ fn error(operation: Operation, kind: Kind) -> StoreError {
 /// Fails one operation, always.
 fn failing(failing: Operation, kind: Kind) -> Faulty<MemoryStore> {
     Faulty::new(MemoryStore::default(), move |operation, _, _| match operation == failing {
-        true => Fate::Fail(error(operation, kind)),
-        false => Fate::Pass,
+        true => Lot::Fail(error(operation, kind)),
+        false => Lot::Pass,
     })
 }
 
 fn passing() -> Faulty<MemoryStore> {
-    Faulty::new(MemoryStore::default(), |_, _, _| Fate::Pass)
+    Faulty::new(MemoryStore::default(), |_, _, _| Lot::Pass)
 }
 
 #[tokio::test]
@@ -61,10 +61,10 @@ async fn up_to_a_chunk_is_one_request_and_more_is_three_steps() {
 #[tokio::test]
 async fn the_first_failed_part_stops_the_rest_and_drops_the_upload() {
     let store = Faulty::new(MemoryStore::default(), |operation, part, _| match (operation, part) {
-        (_, Some(2)) => Fate::Fail(error(operation, Kind::Denied)),
+        (_, Some(2)) => Lot::Fail(error(operation, Kind::Denied)),
         // Those that began with it must not be waited for.
-        (_, Some(1 | 3)) => Fate::Hang,
-        _ => Fate::Pass,
+        (_, Some(1 | 3)) => Lot::Hang,
+        _ => Lot::Pass,
     });
     let error = upload(&store, &file(10 * MIB5), &request()).await.unwrap_err();
     assert_eq!(error.step, Step::UploadPart { number: 2, count: 10 });
@@ -92,20 +92,21 @@ async fn nothing_is_left_whichever_step_fails() {
 #[tokio::test]
 async fn an_abort_that_fails_is_said_with_the_upload() {
     let store = Faulty::new(MemoryStore::default(), |operation, _, _| match operation {
-        Operation::UploadPart | Operation::AbortMultipartUpload => Fate::Fail(error(operation, Kind::Denied)),
-        _ => Fate::Pass,
+        Operation::UploadPart | Operation::AbortMultipartUpload => Lot::Fail(error(operation, Kind::Denied)),
+        _ => Lot::Pass,
     });
     let error = upload(&store, &file(2 * MIB5), &request()).await.unwrap_err();
     let left = error.left.unwrap();
     assert_eq!(left.upload.upload_id, "upload-1");
-    assert_eq!(left.cause.unwrap().operation, Operation::AbortMultipartUpload);
+    let Fate::Stuck(Some(cause)) = left.fate else { panic!("{:?}", left.fate) };
+    assert_eq!(cause.operation, Operation::AbortMultipartUpload);
 }
 
 #[tokio::test]
 async fn a_panic_drops_the_upload_too() {
     let store = Arc::new(Faulty::new(MemoryStore::default(), |_, part, _| match part {
-        Some(2) => Fate::Panic,
-        _ => Fate::Pass,
+        Some(2) => Lot::Panic,
+        _ => Lot::Pass,
     }));
     let running = Arc::clone(&store);
     let run = tokio::spawn(async move { upload(&*running, &file(2 * MIB5), &request()).await.is_ok() });
@@ -137,8 +138,8 @@ async fn whoever_stops_it_at_any_step_finds_nothing_left() {
     for (moment, hangs) in moments {
         let store = Faulty::new(MemoryStore::default(), move |operation, part, _| {
             match operation == hangs && part != Some(1) {
-                true => Fate::Hang,
-                false => Fate::Pass,
+                true => Lot::Hang,
+                false => Lot::Pass,
             }
         });
         let (file, stop) = (file(2 * MIB5), CancellationToken::new());
@@ -181,16 +182,16 @@ async fn a_lost_answer_to_complete_is_cleared_up_by_a_look_at_the_object() {
         ..error(operation, Kind::Temporary)
     };
     let done = Faulty::new(MemoryStore::default(), move |operation, _, _| match operation {
-        Operation::CompleteMultipartUpload => Fate::Lose(lost(operation)),
-        _ => Fate::Pass,
+        Operation::CompleteMultipartUpload => Lot::Lose(lost(operation)),
+        _ => Lot::Pass,
     });
     let file = file(2 * MIB5);
     let uploaded = upload(&done, &file, &request()).await.unwrap();
     assert_eq!(uploaded.etag, done.store.object("key").map(|object| object.etag));
 
     let undone = Faulty::new(MemoryStore::default(), move |operation, _, _| match operation {
-        Operation::CompleteMultipartUpload => Fate::Fail(lost(operation)),
-        _ => Fate::Pass,
+        Operation::CompleteMultipartUpload => Lot::Fail(lost(operation)),
+        _ => Lot::Pass,
     });
     let error = upload(&undone, &file, &request()).await.unwrap_err();
     assert_eq!(error.store_error().map(|e| e.operation), Some(Operation::CompleteMultipartUpload));
@@ -204,8 +205,8 @@ async fn another_object_of_that_key_is_not_taken_for_ours() {
         ..error(operation, Kind::Temporary)
     };
     let store = Faulty::new(MemoryStore::default(), move |operation, _, before| match operation {
-        Operation::CompleteMultipartUpload if before > 0 => Fate::Fail(lost(operation)),
-        _ => Fate::Pass,
+        Operation::CompleteMultipartUpload if before > 0 => Lot::Fail(lost(operation)),
+        _ => Lot::Pass,
     });
     upload(&store, &file(2 * MIB5), &request()).await.unwrap();
     let mut other = file(2 * MIB5);
@@ -237,8 +238,8 @@ async fn as_many_are_in_flight_as_are_asked_for() {
     let three = Arc::new(Barrier::new(3));
     let store = Faulty::new(MemoryStore::default(), move |_, part, _| match part {
         // No part goes on before three have come.
-        Some(_) => Fate::Meet(Arc::clone(&three)),
-        None => Fate::Pass,
+        Some(_) => Lot::Meet(Arc::clone(&three)),
+        None => Lot::Pass,
     });
     let file = file(9 * MIB5);
     let request = request();

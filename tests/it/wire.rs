@@ -165,7 +165,7 @@ async fn headers_that_would_make_rusoto_panic_do_not() {
         server.on(op).set_header("x-odd", "caf\u{e9}");
     }
     upload(&server, 2 * MIB5).await.unwrap();
-    store_of(&server).await.head_object(&target("bucket/key")).await.unwrap();
+    store_of(&server).await.head_object(&target("bucket/key"), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ pub(super) fn of_answer(
         request_id: text(headers, "x-amz-request-id").or_else(|| field("RequestId").map(one_line)),
         retry_after: text(headers, "retry-after").and_then(|after| retry_after(&after)),
         unknown_since: None,
+        part: field("PartNumber").and_then(|number| number.parse().ok()),
         code,
     }
 }

@@ -77,6 +77,7 @@ impl Store for RusotoStore {
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
         let mut call = self.new_call(Operation::UploadPart, request.upload.target.bucket());
+        call.fresh = request.fresh;
         call.add(customer_key(&request.attributes))?;
         call.add_sums(&request.sums)?;
         let (output, seen) = self
@@ -177,7 +178,13 @@ impl Store for RusotoStore {
         });
         let next = output.next_part_number_marker.and_then(|marker| u32::try_from(marker).ok());
         let more = output.is_truncated == Some(true);
-        Ok(PartsPage { parts: parts.collect(), next: next.filter(|next| more && Some(*next) > after) })
+        let named = seen.answer.as_ref().and_then(|answer| answer.text("ChecksumAlgorithm"));
+        Ok(PartsPage {
+            parts: parts.collect(),
+            next: next.filter(|next| more && Some(*next) > after),
+            checksum: named.and_then(Algorithm::named),
+            abort_date: date(&seen.headers, "x-amz-abort-date"),
+        })
     }
 
     async fn list_multipart_uploads(
@@ -225,7 +232,7 @@ impl Store for RusotoStore {
         Ok(UploadsPage { uploads: uploads.collect(), next: next.filter(|next| Some(next) != after) })
     }
 
-    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
+    async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
         let mut call = self.new_call(Operation::HeadObject, target.bucket());
         call.add([("x-amz-checksum-mode", "ENABLED")])?;
         let (output, seen) = self
@@ -233,6 +240,7 @@ impl Store for RusotoStore {
                 let input = HeadObjectRequest {
                     bucket: target.bucket().to_owned(),
                     key: target.key().to_owned(),
+                    part_number: part.map(i64::from),
                     ..HeadObjectRequest::default()
                 };
                 client.head_object(input).await
@@ -245,6 +253,7 @@ impl Store for RusotoStore {
             })?,
             etag: output.e_tag,
             version_id: output.version_id,
+            parts: output.parts_count.and_then(|count| u32::try_from(count).ok()),
             checksums: checksums(&seen.headers),
             modified: date(&seen.headers, "last-modified"),
             encrypted: encrypted(&seen.headers),

@@ -13,10 +13,10 @@ use s3chunk::store::{
 use tokio::sync::Barrier;
 
 /// Decides of a call: its operation, its part's number, how many like it went before.
-type Script = dyn Fn(Operation, Option<u32>, usize) -> Fate + Send + Sync;
+type Script = dyn Fn(Operation, Option<u32>, usize) -> Lot + Send + Sync;
 
 /// What becomes of a call.
-pub(crate) enum Fate {
+pub(crate) enum Lot {
     /// It is done, and answered.
     Pass,
     /// It is not done, and this is the answer.
@@ -43,7 +43,7 @@ pub(crate) struct Faulty<S> {
 impl<S> Faulty<S> {
     pub(crate) fn new(
         store: S,
-        script: impl Fn(Operation, Option<u32>, usize) -> Fate + Send + Sync + 'static,
+        script: impl Fn(Operation, Option<u32>, usize) -> Lot + Send + Sync + 'static,
     ) -> Self {
         Faulty {
             store,
@@ -89,15 +89,15 @@ impl<S> Faulty<S> {
             *count - 1
         };
         match (self.script)(operation, part, before) {
-            Fate::Pass => call.await,
-            Fate::Fail(error) => Err(error),
-            Fate::Lose(error) => call.await.and(Err(error)),
-            Fate::Meet(others) => {
+            Lot::Pass => call.await,
+            Lot::Fail(error) => Err(error),
+            Lot::Lose(error) => call.await.and(Err(error)),
+            Lot::Meet(others) => {
                 others.wait().await;
                 call.await
             }
-            Fate::Hang => std::future::pending().await,
-            Fate::Panic => panic!("as the script says"),
+            Lot::Hang => std::future::pending().await,
+            Lot::Panic => panic!("as the script says"),
         }
     }
 }
@@ -160,7 +160,7 @@ impl<S: Store> Store for Faulty<S> {
         self.call(operation, None, self.store.list_multipart_uploads(bucket, prefix, after)).await
     }
 
-    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
-        self.call(Operation::HeadObject, None, self.store.head_object(target)).await
+    async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
+        self.call(Operation::HeadObject, None, self.store.head_object(target, part)).await
     }
 }

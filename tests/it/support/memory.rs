@@ -200,7 +200,7 @@ impl Store for MemoryStore {
         let more = parts.len() > PAGE;
         parts.truncate(PAGE);
         let next = parts.last().map(|part| part.number).filter(|_| more);
-        Ok(PartsPage { parts, next })
+        Ok(PartsPage { parts, next, checksum: held.algorithm, abort_date: None })
     }
 
     async fn list_multipart_uploads(
@@ -236,7 +236,7 @@ impl Store for MemoryStore {
         Ok(UploadsPage { uploads, next })
     }
 
-    async fn head_object(&self, target: &Target) -> Result<ObjectHead, StoreError> {
+    async fn head_object(&self, target: &Target, _: Option<u32>) -> Result<ObjectHead, StoreError> {
         match self.object(target.key()) {
             Some(object) => Ok(ObjectHead {
                 size: object.bytes.len() as u64,

@@ -1,0 +1,71 @@
+//! The options of the commands around an upload: `list`, `abort`, `clean`, `verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::store::{OutputArgs, StoreArgs};
+use super::values::{Size, Span, size, span};
+use crate::Target;
+use crate::plan::DEFAULT_PART_SIZE;
+
+/// Lists unfinished uploads: key, upload id, when started, parts and bytes stored, and when the bucket
+/// will drop them.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArgs {
+    /// BUCKET or BUCKET/PREFIX
+    #[arg(value_name = "BUCKET[/PREFIX]")]
+    pub(in crate::cli) target: Target,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
+}
+
+/// Aborts the unfinished uploads of exactly one key.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AbortArgs {
+    /// The object that would have become: bucket/key
+    pub(in crate::cli) target: Target,
+    /// This upload alone
+    #[arg(long, env = "S3CHUNK_UPLOAD_ID", value_name = "ID")]
+    pub(in crate::cli) upload_id: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
+}
+
+/// Aborts unfinished uploads that were started long ago.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CleanArgs {
+    /// BUCKET or BUCKET/PREFIX
+    #[arg(value_name = "BUCKET[/PREFIX]")]
+    pub(in crate::cli) target: Target,
+    /// How long ago, say 7d or 12h
+    #[arg(long, env = "S3CHUNK_OLDER_THAN", value_name = "TIME", value_parser = span)]
+    pub(in crate::cli) older_than: Span,
+    /// Say which would be aborted, and abort none
+    #[arg(long, env = "S3CHUNK_DRY_RUN")]
+    pub(in crate::cli) dry_run: bool,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
+}
+
+/// Tells whether an object is these bytes, with no download; exit 0 same, 6 different, 5 not there.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct VerifyArgs {
+    /// The file
+    pub(in crate::cli) source: PathBuf,
+    /// The object; a bucket alone or a key that ends in '/' gets the file's name appended
+    pub(in crate::cli) target: Target,
+    /// Size of the chunks that it was uploaded in, to be tried first where the store does not tell
+    #[arg(long, env = "S3CHUNK_CHUNK_SIZE", value_name = "SIZE", value_parser = size, default_value_t = Size(DEFAULT_PART_SIZE))]
+    pub(in crate::cli) chunk_size: Size,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
+}
