@@ -46,6 +46,8 @@ pub enum Step {
     Abort,
     /// Comparing the finished object with the source.
     Verify,
+    /// None that failed: somebody asked to stop.
+    Stop,
 }
 
 /// The cause of a failure.
@@ -68,29 +70,29 @@ pub enum Cause {
     Interrupted,
 }
 
-/// How what the store holds differs from what was sent.
+/// How what the store holds, an object or a part of it, differs from the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// The checksums differ.
-    #[error("the store's {} is {theirs}, and that of the bytes sent is {ours}", ours.algorithm().name())]
+    #[error("the object's {} is {theirs}, and the source's is {ours}", ours.algorithm().name())]
     Checksum {
-        /// Of the bytes sent.
+        /// The source's.
         ours: Checksum,
         /// The store's.
         theirs: Checksum,
     },
     /// The ETags differ.
-    #[error("the store's ETag is {theirs}, and that of the bytes sent is {ours}")]
+    #[error("the object's ETag is {theirs}, and the source's is {ours}")]
     ETag {
-        /// Of the bytes sent.
+        /// The source's.
         ours: String,
         /// The store's.
         theirs: String,
     },
     /// The sizes differ.
-    #[error("the object has {theirs} bytes, and {ours} were sent")]
+    #[error("the object has {theirs} bytes, and the source {ours}")]
     Size {
-        /// Bytes sent.
+        /// Bytes in the source.
         ours: u64,
         /// Bytes in the store.
         theirs: u64,
@@ -157,6 +159,7 @@ impl fmt::Display for Step {
             Step::Resume => f.write_str("cannot look for an upload to resume"),
             Step::List => f.write_str("cannot list unfinished uploads"),
             Step::Abort => f.write_str("cannot abort the upload"),
+            Step::Stop => f.write_str("the upload was stopped"),
             Step::Verify => f.write_str("cannot verify the object"),
         }
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::abort::abort;
 use super::integrity::{Integrity, refuses_checksum};
+use super::unfinished::uploads_of;
 use super::{ChecksumWish, Job};
 use crate::checksum::Algorithm;
 use crate::error::{Cause, Error, Step};
@@ -29,7 +30,7 @@ impl<S: Store> Job<'_, S> {
     /// known could not be dropped.
     pub(super) async fn initiate(&self, parts: Parts, stop: &CancellationToken) -> Result<Started, Error> {
         if stop.is_cancelled() {
-            return Err(Error::new(Step::Initiate, Cause::Interrupted));
+            return Err(Error::new(Step::Stop, Cause::Interrupted));
         }
         let wish = self.request.checksum;
         let mut created = self.create(wish.algorithm()).await;
@@ -51,6 +52,10 @@ impl<S: Store> Job<'_, S> {
         if let Some(since) = created.lost_since {
             self.drop_lost_uploads(Some(&upload), since).await;
         }
+        if let (ChecksumWish::Algorithm(algorithm), None) = (wish, created.checksum) {
+            let notice = format!("the store does not confirm {}, and may not check it", algorithm.name());
+            self.observer.event(&Event::Notice(&notice));
+        }
         let sign = self.store.signs_payload();
         let integrity = Integrity::new(wish, created.checksum, refused, sign);
         Ok(Started { upload, parts, integrity, date: created.date, resumed: false })
@@ -68,27 +73,16 @@ impl<S: Store> Job<'_, S> {
     /// Drops the uploads that lost answers may have left: those of this very key, but ours, that began
     /// since the first try and have no part.
     async fn drop_lost_uploads(&self, ours: Option<&Upload>, since: SystemTime) {
-        let target = &self.request.target;
-        let mut after = None;
-        loop {
-            let page = self.store.list_multipart_uploads(target.bucket(), target.key(), after.as_ref()).await;
-            let Ok(page) = page else {
-                let notice = "an earlier try may have started an upload that cannot be looked for here";
-                return self.observer.event(&Event::Notice(notice));
-            };
-            for listed in page.uploads {
-                let lost = listed.key == target.key()
-                    && ours.is_none_or(|ours| listed.upload_id != ours.upload_id)
-                    && listed.initiated.is_some_and(|initiated| initiated >= since);
-                let upload = self.upload(listed.upload_id);
-                if lost && self.has_no_part(&upload).await {
-                    // Whoever may not drop it will not hear more of it than this.
-                    let _ = abort(self.store, &upload, false).await;
-                }
-            }
-            match page.next {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                _ => return,
+        let Ok(uploads) = uploads_of(self.store, &self.request.target).await else {
+            let notice = "an earlier try may have started an upload that cannot be looked for here";
+            return self.observer.event(&Event::Notice(notice));
+        };
+        for listed in uploads {
+            let upload = self.upload(listed.upload_id);
+            let lost = listed.initiated.is_some_and(|initiated| initiated >= since);
+            if lost && ours != Some(&upload) && self.has_no_part(&upload).await {
+                // Whoever may not drop it will not hear more of it than this.
+                let _ = abort(self.store, &upload, false).await;
             }
         }
     }

@@ -140,7 +140,7 @@ pub async fn put<S: Store>(
     let uploaded = tokio::select! {
         biased;
         uploaded = run => uploaded?,
-        () = interrupted(plan, stop) => return Err(Error::new(Step::Put, Cause::Interrupted)),
+        () = interrupted(plan, stop) => return Err(Error::new(Step::Stop, Cause::Interrupted)),
     };
     if request.verify {
         job.prove().await?;
@@ -168,7 +168,7 @@ impl<S: Store> Job<'_, S> {
         };
         let outcome = tokio::select! {
             outcome = AssertUnwindSafe(steps).catch_unwind() => outcome,
-            () = stop.cancelled() => Ok(Err(Error::new(Step::Complete, Cause::Interrupted))),
+            () = stop.cancelled() => Ok(Err(Error::new(Step::Stop, Cause::Interrupted))),
         };
         match outcome {
             Ok(Ok(uploaded)) => {
@@ -192,7 +192,7 @@ impl<S: Store> Job<'_, S> {
         if self.request.resume {
             let found = tokio::select! {
                 found = self.resume(parts) => found?,
-                () = stop.cancelled() => return Err(Error::new(Step::Resume, Cause::Interrupted)),
+                () = stop.cancelled() => return Err(Error::new(Step::Stop, Cause::Interrupted)),
             };
             if let Some(found) = found {
                 return Ok(found);

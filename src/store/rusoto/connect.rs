@@ -5,9 +5,8 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, RwLock};
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::credentials::{Keyring, look_around};
+use super::credentials::{Keyring, Source, look_around};
 use super::endpoint::{Addressing, Endpoint};
 use super::tls::{self, Trust};
 use super::transport::{Timeouts, Transport};
@@ -117,14 +116,17 @@ impl RusotoStore {
         let region = found.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let url = connection.endpoint_url.clone().or(found.endpoint_url);
         let place = Place::new(url.as_deref(), region, connection.addressing)?;
-        let provider = match &connection.credentials {
-            CredentialSource::Surroundings => found.provider,
-            CredentialSource::Static(credentials) => {
-                Some(SharedCredentialsProvider::new(credentials.clone()))
-            }
-            CredentialSource::Anonymous => None,
+        let source = match &connection.credentials {
+            CredentialSource::Surroundings => Source::Surroundings {
+                transport: Box::new(transport.clone()),
+                profile: connection.profile.clone(),
+                region: place.region.clone(),
+            },
+            CredentialSource::Static(credentials) => Source::Fixed(credentials.clone()),
+            CredentialSource::Anonymous => Source::Nowhere,
         };
-        let signs_payload = provider.is_some()
+        let keyring = Keyring::new(source, found.provider);
+        let signs_payload = keyring.signs()
             && match connection.payload_signing {
                 PayloadSigning::Auto => !place.endpoint.is_tls(),
                 PayloadSigning::Always => true,
@@ -132,7 +134,7 @@ impl RusotoStore {
             };
         Ok(RusotoStore(Arc::new(Shared {
             transport,
-            keyring: Keyring::new(provider),
+            keyring,
             place: RwLock::new(place),
             addressing: connection.addressing,
             signs_payload,

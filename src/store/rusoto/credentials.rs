@@ -92,14 +92,42 @@ fn endpoint_url(config: &SdkConfig) -> Option<String> {
 
 /// Credentials, kept.
 pub(super) struct Keyring {
+    source: Source,
+    held: Mutex<Held>,
+}
+
+/// Where credentials come from.
+pub(super) enum Source {
+    /// Requests are not signed.
+    Nowhere,
+    /// These, always.
+    Fixed(Credentials),
+    /// From wherever an AWS tool looks for them.
+    Surroundings {
+        /// What carries requests to services of credentials.
+        transport: Box<Transport>,
+        /// The profile that the user has chosen.
+        profile: Option<String>,
+        /// The region of such services.
+        region: String,
+    },
+}
+
+#[derive(Default)]
+struct Held {
+    credentials: Option<Credentials>,
     provider: Option<SharedCredentialsProvider>,
-    held: Mutex<Option<Credentials>>,
 }
 
 impl Keyring {
-    /// Returns a keyring that holds nothing yet; without a provider, requests are not signed.
-    pub(super) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
-        Keyring { provider, held: Mutex::new(None) }
+    /// Returns a keyring that holds no credentials yet. `provider` is what was found in the surroundings.
+    pub(super) fn new(source: Source, provider: Option<SharedCredentialsProvider>) -> Self {
+        Keyring { source, held: Mutex::new(Held { credentials: None, provider }) }
+    }
+
+    /// Whether requests are signed.
+    pub(super) fn signs(&self) -> bool {
+        !matches!(self.source, Source::Nowhere)
     }
 
     /// Returns credentials that are good at `now`, or `None` where requests are not signed.
@@ -107,19 +135,32 @@ impl Keyring {
     /// # Errors
     /// Says in one line why none could be had.
     pub(super) async fn credentials(&self, now: SystemTime) -> Result<Option<Credentials>, String> {
-        let Some(provider) = &self.provider else { return Ok(None) };
-        // Held while they are fetched, so that one fetch serves all.
+        let (transport, profile, region) = match &self.source {
+            Source::Nowhere => return Ok(None),
+            Source::Fixed(credentials) => return Ok(Some(credentials.clone())),
+            Source::Surroundings { transport, profile, region } => (transport, profile, region),
+        };
+        // Locked while they are fetched, so that one fetch serves all.
         let mut held = self.held.lock().await;
         let good_at = |credentials: &Credentials, time| credentials.expiry().is_none_or(|end| end > time);
-        if let Some(credentials) = held.as_ref().filter(|held| good_at(held, now + AHEAD)) {
+        if let Some(credentials) = held.credentials.as_ref().filter(|held| good_at(held, now + AHEAD)) {
             return Ok(Some(credentials.clone()));
         }
-        match provider.provide_credentials().await {
+        let provider = match held.provider.take() {
+            Some(provider) => Some(provider),
+            // A provider has read its files once and for all; what was renewed on disk needs a new one.
+            None => look_around(transport, profile.as_deref(), Some(region), false).await.provider,
+        };
+        let fetched = match &provider {
+            Some(provider) => provider.provide_credentials().await,
+            None => Err(CredentialsError::not_loaded_no_source()),
+        };
+        match fetched {
             Ok(fetched) => {
-                *held = Some(fetched.clone());
+                held.credentials = Some(fetched.clone());
                 Ok(Some(fetched))
             }
-            Err(error) => match held.as_ref().filter(|held| good_at(held, now)) {
+            Err(error) => match held.credentials.as_ref().filter(|held| good_at(held, now)) {
                 Some(credentials) => Ok(Some(credentials.clone())),
                 None => Err(reason(&error)),
             },
@@ -128,7 +169,7 @@ impl Keyring {
 
     /// Forgets credentials that a store called expired, so that the next request fetches others.
     pub(super) async fn forget(&self) {
-        *self.held.lock().await = None;
+        self.held.lock().await.credentials = None;
     }
 }
 

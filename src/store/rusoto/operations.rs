@@ -10,9 +10,9 @@ use rusoto_s3::{
 
 use super::call::{Call, Seen};
 use super::xml::Element;
-use super::{RusotoStore, date, error};
+use super::{RusotoStore, date, error, xml};
 use crate::Target;
-use crate::checksum::{Algorithm, Checksum, Sums, base64};
+use crate::checksum::{Algorithm, Checksum, ChecksumType, Sums, base64};
 use crate::source::Part;
 use crate::store::{
     Attributes, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind,
@@ -107,12 +107,17 @@ impl Store for RusotoStore {
         call.add(customer_key(&request.attributes))?;
         call.add_condition(request.condition.as_ref())?;
         if let Some(checksum) = &request.checksum {
-            let value = checksum.to_string();
             call.add([
-                (checksum.algorithm().header(), value.as_str()),
                 ("x-amz-checksum-type", checksum.checksum_type().name()),
                 ("x-amz-mp-object-size", &request.size.to_string()),
             ])?;
+            match checksum.checksum_type() {
+                ChecksumType::FullObject => {
+                    call.add([(checksum.algorithm().header(), checksum.to_string().as_str())])?;
+                }
+                // rusoto writes the parts without their checksums, of which this one is made.
+                ChecksumType::Composite => call.body = Some(xml::completion(&request.parts).into()),
+            }
         }
         let parts = request.parts.iter().map(|part| rusoto_s3::CompletedPart {
             e_tag: Some(part.etag.clone()),

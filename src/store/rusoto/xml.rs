@@ -4,7 +4,10 @@
 //! empty success. So every body is read whole here first, into a small tree: it must be well-formed,
 //! with the root that the operation answers with.
 
+use xml::escape::escape_str_pcdata;
 use xml::reader::{EventReader, ParserConfig, XmlEvent};
+
+use crate::store::CompletedPart;
 
 /// How deep elements may nest; S3's answers have four levels.
 const MAX_DEPTH: usize = 32;
@@ -60,6 +63,24 @@ impl Element {
     }
 }
 
+/// Returns the body of CompleteMultipartUpload, with the parts' checksums.
+pub(super) fn completion(parts: &[CompletedPart]) -> String {
+    let element = |name: &str, text: &str| format!("<{name}>{}</{name}>", escape_str_pcdata(text));
+    let part = |part: &CompletedPart| {
+        let checksum = part
+            .checksum
+            .as_ref()
+            .map(|sum| element(&format!("Checksum{}", sum.algorithm().name()), &sum.to_string()));
+        let (number, etag) = (element("PartNumber", &part.number.to_string()), element("ETag", &part.etag));
+        element_of("Part", &format!("{etag}{}{number}", checksum.unwrap_or_default()))
+    };
+    element_of("CompleteMultipartUpload", &parts.iter().map(part).collect::<String>())
+}
+
+fn element_of(name: &str, inner: &str) -> String {
+    format!("<{name}>{inner}</{name}>")
+}
+
 /// Returns a body without the white space before it, which some stores send to keep a connection alive
 /// and XML does not allow before its declaration.
 pub(super) fn trimmed(body: &[u8]) -> &[u8] {
@@ -69,6 +90,7 @@ pub(super) fn trimmed(body: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checksum::{Algorithm, Checksum};
     use proptest::prelude::*;
 
     const ANSWER: &str = "<?xml version=\"1.0\"?>\n<r:Result xmlns:r=\"x\"><ETag>&quot;e&quot;</ETag>\
@@ -81,6 +103,18 @@ mod tests {
         let numbers: Vec<_> = root.children("Part").filter_map(|part| part.text("N")).collect();
         assert_eq!(numbers, ["1", "2"]);
         assert_eq!((root.text("Blank"), root.text("Absent")), (None, None));
+    }
+
+    #[test]
+    fn a_completion_names_the_parts_checksums() {
+        let checksum = Some(Checksum::of(Algorithm::Sha1, b""));
+        let part = CompletedPart { number: 1, etag: "\"a<b\"".into(), size: 0, checksum };
+        let body = completion(&[part]);
+        let root = Element::parse(body.as_bytes()).unwrap();
+        let part = root.children("Part").next().unwrap();
+        assert_eq!(part.text("ETag"), Some("\"a<b\""));
+        assert_eq!(part.text("ChecksumSHA1"), Some("2jmj7l5rSw0yVb/vlWAYkK/YBwk="));
+        assert_eq!(part.text("PartNumber"), Some("1"));
     }
 
     #[test]
