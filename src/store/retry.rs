@@ -83,6 +83,11 @@ impl<S: Store> Retrying<S> {
         }
     }
 
+    /// The store within.
+    pub fn inner(&self) -> &S {
+        &self.store
+    }
+
     /// The number of retries so far.
     pub fn retries(&self) -> u64 {
         self.retries.load(Relaxed)

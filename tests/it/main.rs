@@ -10,5 +10,6 @@ mod command;
 mod contract;
 mod engine;
 mod keys;
+mod retry;
 mod support;
 mod wire;
