@@ -1,8 +1,10 @@
 //! The command: arguments, a store, an upload, a report, an exit code.
 
 mod args;
+mod failure;
 mod progress;
 mod put;
+mod receipt;
 mod report;
 mod signals;
 mod unfinished;

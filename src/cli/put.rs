@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::args::PutArgs;
 use super::progress::Screen;
-use super::report::{Exit, Object, Outcome, Receipt, Report, Usage};
+use super::receipt::{Outcome, Receipt};
+use super::report::{Exit, Object, Report, Usage};
 use super::signals::Signals;
 use crate::Target;
 use crate::error::{Error, Step};

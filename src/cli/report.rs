@@ -1,22 +1,17 @@
-//! What the command says at its end: the receipt, errors with hints, exit codes.
+//! Where results and errors are printed, and the exit codes.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::args::{OutputArgs, StoreArgs};
+use super::failure::{exit_of, hint, left, store_error};
+use super::receipt::Receipt;
 use crate::Target;
-use crate::checksum::Checksum;
-use crate::error::{Cause, Error, Fate, Left};
-use crate::plan::{Plan, PlanError};
-use crate::source::{FileSource, SourceError};
-use crate::store::rusoto::ConnectionError;
-use crate::store::{AttributeError, Kind, StoreError, Upload};
-use crate::upload::{Request, Uploaded};
+use crate::error::{Fate, Left};
+use crate::store::Upload;
 
 /// Exit codes, as users rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,40 +61,6 @@ pub(super) struct Object<'a> {
     pub(super) target: &'a Target,
 }
 
-/// How an upload ended well.
-pub(super) enum Outcome {
-    DryRun(Plan),
-    Uploaded { uploaded: Uploaded, retries: u64 },
-}
-
-/// What `--json` prints of a finished upload.
-#[derive(Serialize)]
-pub(super) struct Receipt {
-    source: String,
-    bucket: String,
-    key: String,
-    size: u64,
-    parts: u32,
-    chunk_size: u64,
-    etag: Option<String>,
-    version_id: Option<String>,
-    checksum: Option<ChecksumField>,
-    upload_id: Option<String>,
-    reused_parts: u32,
-    reused_bytes: u64,
-    retries: u64,
-    seconds: f64,
-    status: &'static str,
-}
-
-#[derive(Serialize)]
-struct ChecksumField {
-    algorithm: &'static str,
-    #[serde(rename = "type")]
-    checksum_type: &'static str,
-    value: String,
-}
-
 #[derive(Serialize)]
 struct FailureRecord<'a> {
     source: &'a str,
@@ -115,75 +76,6 @@ struct ErrorRecord<'a> {
     message: String,
     request_id: Option<&'a str>,
     exit: u8,
-}
-
-impl Receipt {
-    pub(super) fn new(source: &FileSource, request: &Request, outcome: Outcome, took: Duration) -> Self {
-        let (plan, uploaded, retries) = match outcome {
-            Outcome::DryRun(plan) => (plan, None, 0),
-            Outcome::Uploaded { uploaded, retries } => (uploaded.plan, Some(uploaded), retries),
-        };
-        let part_size = match plan {
-            Plan::Single { .. } => request.wishes.part_size,
-            Plan::Multipart(parts) => parts.part_size(),
-        };
-        let status = match &uploaded {
-            Some(uploaded) if uploaded.resumed => "resumed",
-            Some(_) => "uploaded",
-            None => "dry-run",
-        };
-        let (reused_parts, reused_bytes) =
-            uploaded.as_ref().map_or((0, 0), |uploaded| (uploaded.reused_parts, uploaded.reused_bytes));
-        let (etag, version_id, checksum, upload_id) = match uploaded {
-            Some(it) => (it.etag, it.version_id, it.checksum, it.upload_id),
-            None => (None, None, None, None),
-        };
-        Receipt {
-            source: source.path().display().to_string(),
-            bucket: request.target.bucket().to_owned(),
-            key: request.target.key().to_owned(),
-            size: plan.size(),
-            parts: plan.count(),
-            chunk_size: part_size,
-            etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
-            version_id,
-            checksum: checksum.as_ref().map(ChecksumField::new),
-            upload_id,
-            reused_parts,
-            reused_bytes,
-            retries,
-            seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
-            status,
-        }
-    }
-
-    /// The receipt in one line for a person.
-    fn line(&self) -> String {
-        let Receipt { source, bucket, key, size, parts, seconds, .. } = self;
-        let parts = if *parts == 1 { "1 request".to_owned() } else { format!("{parts} parts") };
-        let reused = match self.reused_parts {
-            0 => String::new(),
-            reused => format!(", {reused} of them there before"),
-        };
-        let what = format!("{source} to s3://{bucket}/{key}: {} in {parts}{reused}", ByteSize(*size));
-        if self.status == "dry-run" {
-            return format!("would upload {what} of at most {}", ByteSize(self.chunk_size));
-        }
-        let rate = ByteSize(((size - self.reused_bytes) as f64 / seconds.max(0.001)) as u64);
-        let etag = self.etag.as_ref().map(|etag| format!(", ETag {etag}")).unwrap_or_default();
-        let sum = self.checksum.as_ref().map(|sum| format!(", {} {}", sum.algorithm, sum.value));
-        format!("{} {what}, {seconds:.1} s, {rate}/s{etag}{}", self.status, sum.unwrap_or_default())
-    }
-}
-
-impl ChecksumField {
-    fn new(checksum: &Checksum) -> Self {
-        ChecksumField {
-            algorithm: checksum.algorithm().name(),
-            checksum_type: checksum.checksum_type().name(),
-            value: checksum.to_string(),
-        }
-    }
 }
 
 impl Report {
@@ -325,88 +217,9 @@ impl Exit {
     }
 }
 
-fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
-    error.downcast_ref::<Error>()?.store_error()
-}
-
 /// Words as a shell takes them.
 fn quoted(words: Vec<String>) -> String {
     let quote =
         |word: &String| shlex::try_quote(word).map_or_else(|_| word.clone(), |word| word.into_owned());
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-/// The upload that an error leaves.
-fn left(error: &anyhow::Error) -> Option<&Left> {
-    error.downcast_ref::<Error>()?.left.as_deref()
-}
-
-fn exit_of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<Error>() {
-        return match &error.cause {
-            Cause::Plan(_) => Exit::Usage,
-            Cause::Source(_) => Exit::Source,
-            Cause::Mismatch(_) => Exit::Checksum,
-            Cause::Interrupted => Exit::Interrupted,
-            Cause::Store(error) => match error.kind {
-                Kind::NoCredentials | Kind::Denied | Kind::ExpiredCredentials => Exit::Denied,
-                Kind::NotFound => Exit::NotFound,
-                Kind::Precondition => Exit::Precondition,
-                Kind::Checksum => Exit::Checksum,
-                Kind::Throttled | Kind::Temporary => Exit::Temporary,
-                Kind::Body => Exit::Source,
-                Kind::ClockSkew | Kind::Refused => Exit::Failed,
-            },
-        };
-    }
-    if error.is::<SourceError>() {
-        Exit::Source
-    } else if error.is::<Usage>() || error.is::<AttributeError>() || error.is::<ConnectionError>() {
-        Exit::Usage
-    } else {
-        Exit::Failed
-    }
-}
-
-/// What to do about an error, where there is something.
-fn hint(error: &anyhow::Error) -> Option<String> {
-    if let Some(SourceError::Folder(_)) = error.downcast_ref() {
-        return Some("name a file in it, or pack it first, say with tar".into());
-    }
-    let error = error.downcast_ref::<Error>()?;
-    let text = match &error.cause {
-        Cause::Plan(PlanError::PartTooSmall { .. }) => "use --chunk-size 5MiB or more",
-        Cause::Plan(PlanError::PartTooLarge { .. }) => "use --chunk-size 5GiB or less",
-        Cause::Source(SourceError::Changed { .. }) => {
-            "upload it again when nothing writes to it, or a copy of it"
-        }
-        Cause::Store(error) => return store_hint(error).map(str::to_owned),
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-fn store_hint(error: &StoreError) -> Option<&'static str> {
-    Some(match (error.kind, error.code.as_deref().unwrap_or_default()) {
-        (Kind::NoCredentials, _) => {
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or choose a --profile; --no-sign-request does without"
-        }
-        (Kind::Denied, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
-            "check the access key and its secret, and that they are for this store"
-        }
-        (Kind::Denied, _) => {
-            "the credentials need s3:PutObject and s3:AbortMultipartUpload on this bucket and key"
-        }
-        (Kind::ExpiredCredentials, _) => "log in again, or renew the credentials",
-        (Kind::ClockSkew, _) => "set this machine's clock",
-        (Kind::NotFound, "NoSuchBucket") => {
-            "check the bucket's name, --region and --endpoint-url, or create the bucket"
-        }
-        (Kind::Temporary, _) if error.status.is_none() => {
-            "check --endpoint-url and the network, or try again later"
-        }
-        (Kind::Temporary | Kind::Throttled, _) => "try again later",
-        (Kind::Checksum, _) => "the bytes were damaged on their way more than once; check memory and network",
-        _ => return None,
-    })
 }

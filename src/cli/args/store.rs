@@ -28,7 +28,7 @@ pub(in crate::cli) struct StoreArgs {
     /// Send requests without a signature
     #[arg(long, env = "S3CHUNK_NO_SIGN_REQUEST")]
     no_sign_request: bool,
-    /// PEM file of certificate authorities to trust beside the system's
+    /// PEM file of certificate authorities to trust beside the system's; else that of AWS_CA_BUNDLE
     #[arg(long, env = "S3CHUNK_CA_BUNDLE", value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
     /// Trust any certificate: whoever answers can read and change what is sent

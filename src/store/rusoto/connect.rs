@@ -31,7 +31,7 @@ pub struct Connection {
     pub addressing: Addressing,
     /// Whether payloads are signed.
     pub payload_signing: PayloadSigning,
-    /// A PEM file of further authorities to trust.
+    /// A PEM file of further authorities to trust; else that of `AWS_CA_BUNDLE`.
     pub ca_bundle: Option<PathBuf>,
     /// Whether any certificate is taken.
     pub trust_anyone: bool,
