@@ -99,6 +99,11 @@ impl Algorithm {
 }
 
 impl ChecksumType {
+    /// Returns the type of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::FullObject, Self::Composite].into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
     /// S3's name of it, as `x-amz-checksum-type` has it.
     pub fn name(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ pub use hedge::{HedgePolicy, Hedging};
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::Target;
-use crate::checksum::{Algorithm, Checksum, Sums};
+use crate::checksum::{Algorithm, Checksum, ChecksumType, Sums};
 use crate::source::Part;
 
 /// A place for objects that speaks S3.
@@ -205,8 +205,8 @@ pub struct PartsPage {
     pub parts: Vec<CompletedPart>,
     /// The part number after which the next page starts; `None` on the last.
     pub next: Option<u32>,
-    /// The checksum algorithm that the upload was started with, where the store says it.
-    pub checksum: Option<Algorithm>,
+    /// The checksum that the upload was started with, where the store says it.
+    pub checksum: Option<(Algorithm, ChecksumType)>,
     /// When the bucket's rules will drop the upload.
     pub abort_date: Option<SystemTime>,
 }

@@ -143,7 +143,10 @@ pub async fn put<S: Store>(
         () = interrupted(plan, stop) => return Err(Error::new(Step::Stop, Cause::Interrupted)),
     };
     if request.verify {
-        job.prove().await?;
+        tokio::select! {
+            proved = job.prove() => proved?,
+            () = stop.cancelled() => return Err(Error::new(Step::Verify, Cause::Interrupted)),
+        }
     }
     Ok(uploaded)
 }

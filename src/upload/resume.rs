@@ -13,7 +13,7 @@ use crate::checksum::{Algorithm, Wanted};
 use crate::error::{Error, Step};
 use crate::event::Event;
 use crate::plan::{Parts, Plan};
-use crate::store::{CompletedPart, ListedUpload, Store, StoreError, Upload};
+use crate::store::{CompletedPart, Kind, ListedUpload, Store, StoreError, Upload};
 
 /// An upload that is there, and those of its parts that hold the source's bytes.
 type Found = (Started, Vec<CompletedPart>);
@@ -23,7 +23,16 @@ impl<S: Store> Job<'_, S> {
     /// the newest that holds none yet. Others are left alone, and mentioned.
     pub(super) async fn resume(&self, wished: Parts) -> Result<Option<Found>, Error> {
         let failed = |e: StoreError| Error::new(Step::Resume, e);
-        let mut uploads = uploads_of(self.store, &self.request.target).await.map_err(failed)?;
+        let mut uploads = match uploads_of(self.store, &self.request.target).await {
+            Ok(uploads) => uploads,
+            Err(error) if error.kind == Kind::Refused => {
+                let notice =
+                    format!("the store lists no unfinished uploads, so there is none to resume: {error}");
+                self.observer.event(&Event::Notice(&notice));
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        };
         uploads.sort_by_key(|upload| std::cmp::Reverse(upload.initiated));
         let count = uploads.len();
         let (mut found, mut empty) = (None, None);
@@ -56,7 +65,12 @@ impl<S: Store> Job<'_, S> {
     /// than the user's.
     fn integrity_of(&self, held: &HeldParts) -> Option<Integrity> {
         let of_parts = || held.parts.iter().find_map(|part| part.checksum.as_ref());
-        let confirmed = held.checksum.or_else(|| of_parts().map(|sum| sum.algorithm()));
+        let confirmed = match held.checksum {
+            // Others can make a CRC of the parts' CRCs; we know it of the bytes alone.
+            Some((algorithm, kind)) if kind != algorithm.multipart_type() => return None,
+            Some((algorithm, _)) => Some(algorithm),
+            None => of_parts().map(|sum| sum.algorithm()),
+        };
         let wish = match (self.request.checksum, confirmed) {
             (ChecksumWish::Auto, Some(algorithm)) => ChecksumWish::Algorithm(algorithm),
             (wish, confirmed) if confirmed.is_none() || wish.algorithm() == confirmed => wish,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use futures::{StreamExt, stream};
 
 use crate::Target;
-use crate::checksum::Algorithm;
+use crate::checksum::{Algorithm, ChecksumType};
 use crate::store::{CompletedPart, ListedUpload, Store, StoreError, Upload};
 
 /// Listings of parts that are asked for at once.
@@ -84,8 +84,8 @@ async fn listed<S: Store>(store: &S, bucket: &str, prefix: &str) -> Result<Vec<L
 #[derive(Debug, Default)]
 pub(super) struct HeldParts {
     pub(super) parts: Vec<CompletedPart>,
-    /// The checksum algorithm that the upload was started with, where the store says it.
-    pub(super) checksum: Option<Algorithm>,
+    /// The checksum that the upload was started with, where the store says it.
+    pub(super) checksum: Option<(Algorithm, ChecksumType)>,
     abort_date: Option<SystemTime>,
 }
 

@@ -183,11 +183,15 @@ impl Store for RusotoStore {
         });
         let next = output.next_part_number_marker.and_then(|marker| u32::try_from(marker).ok());
         let more = output.is_truncated == Some(true);
-        let named = seen.answer.as_ref().and_then(|answer| answer.text("ChecksumAlgorithm"));
+        let checksum = seen.answer.as_ref().and_then(|answer| {
+            let algorithm = Algorithm::named(answer.text("ChecksumAlgorithm")?)?;
+            let named = answer.text("ChecksumType").and_then(ChecksumType::named);
+            Some((algorithm, named.unwrap_or(algorithm.multipart_type())))
+        });
         Ok(PartsPage {
             parts: parts.collect(),
             next: next.filter(|next| more && Some(*next) > after),
-            checksum: named.and_then(Algorithm::named),
+            checksum,
             abort_date: date(&seen.headers, "x-amz-abort-date"),
         })
     }

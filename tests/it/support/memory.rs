@@ -200,7 +200,12 @@ impl Store for MemoryStore {
         let more = parts.len() > PAGE;
         parts.truncate(PAGE);
         let next = parts.last().map(|part| part.number).filter(|_| more);
-        Ok(PartsPage { parts, next, checksum: held.algorithm, abort_date: None })
+        Ok(PartsPage {
+            parts,
+            next,
+            checksum: held.algorithm.map(|it| (it, it.multipart_type())),
+            abort_date: None,
+        })
     }
 
     async fn list_multipart_uploads(
