@@ -4,6 +4,7 @@
 //! cargo run --example put -- FILE BUCKET/KEY
 //! ```
 
+use s3chunk::Target;
 use s3chunk::event::{Event, Observer};
 use s3chunk::source::FileSource;
 use s3chunk::store::rusoto::{Connection, RusotoStore};
@@ -33,7 +34,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Retrying::new(store, RetryPolicy::default(), Arc::new(Parts), stop.clone());
 
     let source = FileSource::open(file)?;
-    let request = Request::new(target.parse()?);
+    let name = source.path().file_name().and_then(|name| name.to_str()).unwrap_or("file");
+    let request = Request::new(target.parse::<Target>()?.for_file(name)?);
     let uploaded = put(&store, &source, &request, &Parts, &stop).await?;
     println!("{} has ETag {:?}", request.target, uploaded.etag);
     Ok(())

@@ -65,6 +65,9 @@ pub enum Cause {
     /// The store holds something else than was sent.
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
+    /// The target names a bucket, or a folder in it, and no object.
+    #[error("the target names no object")]
+    NoKey,
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -1,7 +1,7 @@
 //! What an error means to a user: its exit code, and what to do about it.
 
 use super::report::{Exit, Usage};
-use crate::error::{Cause, Error, Left};
+use crate::error::{Cause, Error, Left, Mismatch};
 use crate::plan::PlanError;
 use crate::source::SourceError;
 use crate::store::rusoto::ConnectionError;
@@ -23,7 +23,9 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         return match &error.cause {
             Cause::Plan(_) => Exit::Usage,
             Cause::Source(_) => Exit::Source,
+            Cause::Mismatch(mismatch) if **mismatch == Mismatch::Absent => Exit::Temporary,
             Cause::Mismatch(_) => Exit::Checksum,
+            Cause::NoKey => Exit::Usage,
             Cause::Interrupted => Exit::Interrupted,
             Cause::Store(error) => match error.kind {
                 Kind::NoCredentials | Kind::Denied | Kind::ExpiredCredentials => Exit::Denied,
@@ -83,6 +85,9 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
             "check --endpoint-url and the network, or try again later"
         }
         (Kind::Temporary | Kind::Throttled, _) => "try again later",
+        (Kind::Refused, _) if error.message.contains("certificate") => {
+            "name the authority's certificate by --ca-bundle"
+        }
         (Kind::Checksum, _) => "the bytes were damaged on their way more than once; check memory and network",
         _ => return None,
     })

@@ -7,13 +7,13 @@ mod put;
 mod receipt;
 mod report;
 mod signals;
+mod text;
 mod unfinished;
 mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -31,7 +31,7 @@ const MAX_WORKERS: usize = 4;
 /// command can point it at a store of its own.
 pub fn run(args: impl IntoIterator<Item = OsString>, base: Connection) -> ExitCode {
     let words: Vec<OsString> = args.into_iter().collect();
-    let arguments = match Arguments::try_parse_from(&words) {
+    let arguments = match Arguments::read(&words) {
         Ok(arguments) => arguments,
         Err(error) => return report::usage(&error).into(),
     };

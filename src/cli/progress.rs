@@ -1,6 +1,7 @@
 //! Progress on standard error: a bar, plain lines, or nothing. Counts bytes that the store has
 //! acknowledged, never what lies in some buffer.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::args::{OutputArgs, PLAIN_INTERVAL, ProgressArg};
+use super::text::printable;
 use crate::Target;
 use crate::event::{Event, Observer};
 
@@ -37,6 +39,8 @@ struct State {
     parts_done: u32,
     /// Bytes that were there before.
     reused: u64,
+    /// The parts that were stored since.
+    stored: HashSet<u32>,
     began: Instant,
     /// When the last line was written, and how many tenths were done.
     last: (Instant, u64),
@@ -51,14 +55,14 @@ impl Screen {
             ProgressArg::None => Style::Nothing,
             ProgressArg::Plain => Style::Plain,
             ProgressArg::Auto if !terminal => Style::Plain,
-            // Drawn by and by, so that a program in between cannot be slowed by a slow terminal.
+            // Drawn ten times a second at the most: parts may be stored far faster than that.
             ProgressArg::Auto | ProgressArg::Bar => {
                 Style::Bar(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)))
             }
         };
         let now = Instant::now();
         Screen {
-            name: target.key().rsplit('/').next().unwrap_or_default().to_owned(),
+            name: printable(target.key().rsplit('/').next().unwrap_or_default()),
             verbose: output.verbose,
             quiet: output.quiet,
             style,
@@ -68,6 +72,7 @@ impl Screen {
                 done: 0,
                 parts_done: 0,
                 reused: 0,
+                stored: HashSet::new(),
                 began: now,
                 last: (now, 0),
             }),
@@ -119,8 +124,12 @@ impl Screen {
         }
     }
 
-    fn stored(&self, size: u64) {
+    fn stored(&self, part: u32, size: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A part that had to be sent again counts once.
+        if !state.stored.insert(part) {
+            return;
+        }
         state.done += size;
         state.parts_done += 1;
         match &self.style {
@@ -156,7 +165,7 @@ impl Screen {
     /// Writes a line, above the bar where there is one.
     fn write(&self, line: &str) {
         let write = || {
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", printable(line));
         };
         match &self.style {
             Style::Bar(bar) => bar.suspend(write),
@@ -183,7 +192,7 @@ fn words(event: &Event<'_>) -> Option<(u8, String)> {
             (0, format!("resuming the upload {id}: {parts} parts, {}, are there", ByteSize(*bytes)))
         }
         Event::Completing => (1, "all parts are stored; completing".to_owned()),
-        Event::Aborting(upload) => (1, format!("dropping the upload {}", upload.upload_id)),
+        Event::Aborting(upload) => (0, format!("dropping the upload {}", upload.upload_id)),
         Event::Notice(text) => (0, (*text).to_owned()),
     })
 }
@@ -204,7 +213,7 @@ impl Observer for Notes {
     fn event(&self, event: &Event<'_>) {
         match words(event) {
             Some((at, line)) if !self.quiet && self.verbose >= at => {
-                let _ = writeln!(std::io::stderr().lock(), "{line}");
+                let _ = writeln!(std::io::stderr().lock(), "{}", printable(&line));
             }
             _ => {}
         }
@@ -230,7 +239,7 @@ impl Observer for Screen {
                 self.planned(plan.size(), plan.count());
                 self.reused(*parts, *bytes);
             }
-            Event::Stored { size, .. } => self.stored(*size),
+            Event::Stored { part, size } => self.stored(*part, *size),
             _ => {}
         }
         match words(event) {

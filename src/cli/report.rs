@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::{OutputArgs, StoreArgs};
 use super::failure::{exit_of, hint, left, store_error};
 use super::receipt::Receipt;
+use super::text::printable;
 use crate::Target;
 use crate::error::{Fate, Left};
 use crate::store::Upload;
@@ -106,7 +107,7 @@ impl Report {
     /// Prints a line on standard output, unless JSON or silence is asked for.
     pub(super) fn line(&self, line: &str) {
         if !self.output.json && !self.output.quiet {
-            self.print(line);
+            self.print(&line.lines().map(printable).collect::<Vec<_>>().join("\n"));
         }
     }
 
@@ -150,20 +151,21 @@ impl Report {
         exit.unwrap_or_else(|| exit_of(error))
     }
 
-    /// Says how to go on with the upload that a failure has kept, and how to drop it: `words` are the
-    /// command line that failed.
+    /// Says of the upload that a failure has left how to go on with it, where it was kept, and how to drop
+    /// it: `words` are the command line that failed.
     pub(super) fn ways_on(&self, error: &anyhow::Error, words: &[OsString], store: &StoreArgs) {
-        let Some(Left { upload, fate: Fate::Kept }) = left(error) else { return };
-        let program = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-        let again = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let Some(Left { upload, fate }) = left(error) else { return };
+        let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let Upload { target, upload_id } = upload;
-        let mut drop =
-            vec![program, "abort".into(), target.to_string(), "--upload-id".into(), upload_id.clone()];
+        let mut drop: Vec<String> = words.first().cloned().into_iter().collect();
+        drop.extend(["abort".into(), target.to_string(), "--upload-id".into(), upload_id.clone()]);
         drop.extend(store.words());
-        let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "  the upload {upload_id} is kept");
-        let _ = writeln!(stderr, "  to continue: {}", quoted(again));
-        let _ = writeln!(stderr, "  to drop it:  {}", quoted(drop));
+        if matches!(fate, Fate::Kept) {
+            let _ =
+                writeln!(io::stderr(), "  the upload {upload_id} is kept, with the parts that are stored");
+            let _ = writeln!(io::stderr(), "  to continue: {}", quoted(words));
+        }
+        let _ = writeln!(io::stderr(), "  to drop it:  {}", quoted(drop));
     }
 
     /// Makes sure that what was printed is written, and returns the exit code for that.
@@ -178,15 +180,15 @@ impl Report {
 
     fn say(&self, error: &anyhow::Error) {
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "s3chunk: {error:#}");
+        let _ = writeln!(stderr, "s3chunk: {}", printable(&format!("{error:#}")));
         if let Some(hint) = hint(error) {
             let _ = writeln!(stderr, "  {hint}");
         }
         if let Some(Left { upload, fate: Fate::Stuck(cause) }) = left(error) {
-            let why = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
-            let Upload { target, upload_id } = upload;
-            let _ =
-                writeln!(stderr, "  the unfinished upload {upload_id} of {target} could not be dropped{why}");
+            let why = cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let id = &upload.upload_id;
+            let line = format!("the upload {id} could not be dropped, and its parts are still stored{why}");
+            let _ = writeln!(stderr, "  {}", printable(&line));
         }
     }
 

@@ -13,7 +13,7 @@ use super::report::{Exit, Report};
 use super::signals::Signals;
 use crate::error::{Error, Fate, Left, Step};
 use crate::store::rusoto::{Connection, RusotoStore};
-use crate::store::{Kind, Operation, Retrying, StoreError, Upload};
+use crate::store::{Kind, Operation, Retrying, Store, StoreError, Upload};
 use crate::upload::{self, Held, Unfinished};
 
 /// An unfinished upload as `--json` prints it.
@@ -80,7 +80,8 @@ pub(super) async fn clean(args: &CleanArgs, base: Connection, report: &Report) -
     let cleaned = async {
         let store = connect(&args.store, base, report, &signals).await?;
         let mut uploads = find(&store, args.target.bucket(), args.target.key()).await?;
-        let limit = SystemTime::now().checked_sub(args.older_than.0);
+        // Both by the store's clock.
+        let limit = store.their_time(SystemTime::now()).checked_sub(args.older_than.0);
         uploads
             .retain(|found| found.initiated.zip(limit).is_some_and(|(initiated, limit)| initiated <= limit));
         if args.dry_run {

@@ -7,7 +7,7 @@ mod block;
 mod part;
 
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +19,14 @@ use block::Pool;
 
 /// A file that is to be uploaded, held open.
 pub struct FileSource {
-    path: PathBuf,
-    file: Arc<File>,
+    opened: Arc<Opened>,
     pool: Arc<Pool>,
+}
+
+/// A file as it was when it was opened.
+struct Opened {
+    path: PathBuf,
+    file: File,
     identity: Identity,
 }
 
@@ -110,10 +115,16 @@ impl FileSource {
         if !kind.is_file() {
             return Err(SourceError::Special(path));
         }
-        let opened = File::open(&path).and_then(|file| Ok((Identity::of(&file.metadata()?), file)));
+        let opened = File::open(&path).and_then(|file| {
+            let identity = Identity::of(&file.metadata()?);
+            // Files of /proc say that they are empty, and are not.
+            let empty = identity.size > 0 || (&file).read(&mut [0])? == 0;
+            Ok((file, identity, empty))
+        });
         match opened {
-            Ok((identity, file)) => {
-                Ok(FileSource { path, file: Arc::new(file), pool: Arc::default(), identity })
+            Ok((_, _, false)) => Err(SourceError::Special(path)),
+            Ok((file, identity, true)) => {
+                Ok(FileSource { opened: Arc::new(Opened { path, file, identity }), pool: Arc::default() })
             }
             Err(source) => Err(SourceError::Open { path, source }),
         }
@@ -121,17 +132,17 @@ impl FileSource {
 
     /// The path that was opened.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.opened.path
     }
 
     /// Size in bytes when it was opened.
     pub fn size(&self) -> u64 {
-        self.identity.size
+        self.opened.identity.size
     }
 
     /// Returns the part that holds these bytes of the file.
     pub fn part(&self, range: Range<u64>) -> Part {
-        Part::new(Arc::clone(&self.file), Arc::clone(&self.pool), range)
+        Part::new(Arc::clone(&self.opened), Arc::clone(&self.pool), range)
     }
 
     /// Checks that the file is still what was opened: its size, its time, and its place.
@@ -139,6 +150,12 @@ impl FileSource {
     /// # Errors
     /// When it changed in any of these.
     pub fn check_unchanged(&self) -> Result<(), SourceError> {
+        self.opened.check_unchanged()
+    }
+}
+
+impl Opened {
+    fn check_unchanged(&self) -> Result<(), SourceError> {
         let changed = |change| SourceError::Changed { path: self.path.clone(), change };
         let read = |source| SourceError::Read { path: self.path.clone(), source };
         let held = Identity::of(&self.file.metadata().map_err(read)?);
@@ -213,8 +230,10 @@ mod tests {
         let (dir, path) = file(b"x");
         assert!(matches!(FileSource::open(dir.path()), Err(SourceError::Folder(_))));
         assert!(matches!(FileSource::open(path.join("y")), Err(SourceError::Open { .. })));
-        #[cfg(unix)]
-        assert!(matches!(FileSource::open("/dev/null"), Err(SourceError::Special(_))));
+        #[cfg(target_os = "linux")]
+        for special in ["/dev/null", "/proc/version"] {
+            assert!(matches!(FileSource::open(special), Err(SourceError::Special(_))), "{special}");
+        }
     }
 
     #[test]

@@ -11,20 +11,21 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::task::JoinHandle;
 
+use super::Opened;
 use super::block::{Block, Pool};
 use crate::checksum::{Pass, Sums, Wanted};
 
 /// Some bytes of a file. Cheap to clone; reads nothing by itself.
 #[derive(Clone)]
 pub struct Part {
-    file: Arc<File>,
+    opened: Arc<Opened>,
     pool: Arc<Pool>,
     range: Range<u64>,
 }
 
 impl Part {
-    pub(super) fn new(file: Arc<File>, pool: Arc<Pool>, range: Range<u64>) -> Self {
-        Part { file, pool, range }
+    pub(super) fn new(opened: Arc<Opened>, pool: Arc<Pool>, range: Range<u64>) -> Self {
+        Part { opened, pool, range }
     }
 
     /// Length in bytes.
@@ -57,7 +58,7 @@ impl Part {
             let mut block = part.pool.take();
             let mut at = part.range.start;
             while at < part.range.end {
-                at += read_at(&part.file, &mut block, at, part.range.end)? as u64;
+                at += read_at(&part.opened.file, &mut block, at, part.range.end)? as u64;
                 pass.update(block.as_ref());
             }
             Ok(pass.finish())
@@ -67,6 +68,8 @@ impl Part {
 }
 
 /// A part's bytes as a stream of blocks, from the first to the last.
+///
+/// It ends in an error where the file has changed since it was opened.
 ///
 /// What lies in the page cache is read on the spot, since to hand blocks from thread to thread costs
 /// half as much again; what must come from a disk is read off the runtime's threads.
@@ -89,11 +92,11 @@ impl Stream for PartReader {
             Some(reading) => ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten(),
             None => {
                 let mut block = this.part.pool.take();
-                match read_cached(&this.part.file, &mut block, this.at, end) {
+                match read_cached(&this.part.opened.file, &mut block, this.at, end) {
                     Some(read) => read.map(|_| block),
                     None => {
-                        let (file, at) = (Arc::clone(&this.part.file), this.at);
-                        let read = move || read_at(&file, &mut block, at, end).map(|_| block);
+                        let (opened, at) = (Arc::clone(&this.part.opened), this.at);
+                        let read = move || read_at(&opened.file, &mut block, at, end).map(|_| block);
                         this.reading = Some(tokio::task::spawn_blocking(read));
                         return self.poll_next(cx);
                     }
@@ -101,6 +104,14 @@ impl Stream for PartReader {
             }
         };
         this.reading = None;
+        let block = block.and_then(|block| {
+            // The last block is held back until the file is seen unchanged: without it a request is not
+            // whole, and no object comes of it.
+            if this.at + block.as_ref().len() as u64 >= end {
+                this.part.opened.check_unchanged().map_err(io::Error::other)?;
+            }
+            Ok(block)
+        });
         match block {
             Ok(block) => {
                 let bytes = Bytes::from_owner(block);
@@ -202,6 +213,22 @@ mod tests {
         assert_eq!(read(&part).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let wanted = Wanted { md5: true, ..Wanted::default() };
         assert_eq!(part.sums(wanted).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn the_last_block_of_a_file_that_changed_is_never_given() {
+        let (dir, source) = source(&[7; 200_000]);
+        let part = source.part(0..200_000);
+        std::fs::write(dir.path().join("f"), [8; 200_001]).unwrap();
+        let mut reader = part.reader();
+        let mut given = 0;
+        let error = loop {
+            match reader.try_next().await {
+                Ok(block) => given += block.unwrap().len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(given < 200_000 && error.to_string().contains("changed"), "{given} bytes, {error}");
     }
 
     #[test]

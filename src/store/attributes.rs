@@ -24,7 +24,7 @@ pub enum AttributeError {
     #[error("{0:?} is no name that HTTP allows (letters, digits and '-')")]
     Name(String),
     /// The value holds a line break or another control character. The value is not repeated: it may be secret.
-    #[error("the value of {0} holds a control character or a surrounding space, which HTTP does not allow")]
+    #[error("the value of {0} is not plain ASCII, or holds a control character or a surrounding space")]
     Value(String),
     /// The user-defined metadata is too large.
     #[error("the metadata has {0} bytes, and S3 takes at most {MAX_METADATA_BYTES}")]
@@ -48,7 +48,7 @@ impl Attributes {
             return Err(AttributeError::Name(name));
         }
         // A surrounding space would be cut off on the way, and the signature with it.
-        if value.chars().any(char::is_control) || value.trim() != value {
+        if !value.is_ascii() || value.chars().any(char::is_control) || value.trim() != value {
             return Err(AttributeError::Value(name));
         }
         self.0.retain(|(known, _)| *known != name);
@@ -107,7 +107,7 @@ mod tests {
         let mut attributes = Attributes::new();
         assert!(matches!(attributes.set("a b", "x"), Err(AttributeError::Name(_))));
         assert!(matches!(attributes.set_metadata("", "x"), Err(AttributeError::Name(_))));
-        for value in ["a\r\nhost: evil", "\0", " led", "trailed "] {
+        for value in ["é", "a\r\nhost: evil", "\0", " led", "trailed "] {
             assert!(matches!(attributes.set_metadata("k", value), Err(AttributeError::Value(_))));
         }
         assert_eq!(attributes, Attributes::new());

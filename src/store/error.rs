@@ -70,7 +70,7 @@ pub struct StoreError {
     /// How long the store asks to wait.
     pub retry_after: Option<Duration>,
     /// Where the store may have done what was asked all the same, as when the answer is lost: the time
-    /// of the first such try, by the store's clock.
+    /// of the first such try, by our clock.
     pub unknown_since: Option<SystemTime>,
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
 
@@ -108,6 +108,10 @@ impl Drop for Slot<'_> {
 impl<S: Store> Store for Hedging<S> {
     fn signs_payload(&self) -> bool {
         self.store.signs_payload()
+    }
+
+    fn their_time(&self, ours: SystemTime) -> SystemTime {
+        self.store.their_time(ours)
     }
 
     fn throttled(&self) -> u64 {

@@ -29,6 +29,11 @@ pub trait Store: Send + Sync {
     /// Whether requests are signed with their body's SHA-256, which [`Sums::sha256`] must then hold.
     fn signs_payload(&self) -> bool;
 
+    /// Returns what the store's clock showed at a time of ours, as far as is known, or a little before.
+    fn their_time(&self, ours: SystemTime) -> SystemTime {
+        ours
+    }
+
     /// How often the store has asked for fewer requests so far.
     fn throttled(&self) -> u64 {
         0
@@ -194,7 +199,7 @@ pub struct Created {
     /// The store's clock at the answer.
     pub date: Option<SystemTime>,
     /// Where an earlier try's answer was lost, so that it may have started an upload as well: the time
-    /// of that try, by the store's clock.
+    /// of that try, by our clock.
     pub lost_since: Option<SystemTime>,
 }
 

@@ -49,7 +49,7 @@ const RETRY_COST: u64 = 5;
 const BUDGET: u64 = 100 * RETRY_COST;
 
 /// How long a try may take once it is time to stop.
-const HURRY: Duration = Duration::from_secs(3);
+const HURRY: Duration = Duration::from_secs(2);
 
 /// Tries of a request once it is time to stop.
 const HURRIED_TRIES: u32 = 2;
@@ -172,6 +172,9 @@ impl<S: Store> Retrying<S> {
         }
         tries.failed += 1;
         tries.hurried += u32::from(self.stop.is_cancelled());
+        if self.stop.is_cancelled() && !tidies_up(error.operation) {
+            return None;
+        }
         let enough = tries.failed >= self.policy.max_attempts || tries.hurried >= HURRIED_TRIES;
         if enough || !self.spend() {
             return None;
@@ -196,6 +199,12 @@ impl<S: Store> Retrying<S> {
     }
 }
 
+/// Whether an operation is one by which an upload ends, in order or not: after all others, nobody waits
+/// any more.
+fn tidies_up(operation: Operation) -> bool {
+    !matches!(operation, Operation::PutObject | Operation::CreateMultipartUpload | Operation::UploadPart)
+}
+
 /// What one request has been through.
 #[derive(Default)]
 struct Tries {
@@ -210,6 +219,10 @@ struct Tries {
 impl<S: Store> Store for Retrying<S> {
     fn signs_payload(&self) -> bool {
         self.store.signs_payload()
+    }
+
+    fn their_time(&self, ours: SystemTime) -> SystemTime {
+        self.store.their_time(ours)
     }
 
     fn throttled(&self) -> u64 {
@@ -230,7 +243,7 @@ impl<S: Store> Store for Retrying<S> {
             answer
         };
         let mut created = self.persist(Operation::CreateMultipartUpload, None, create).await?;
-        created.lost_since = lost.into_inner().unwrap_or_default();
+        created.lost_since = lost.into_inner().unwrap_or_default().or(created.lost_since);
         Ok(created)
     }
 

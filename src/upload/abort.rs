@@ -1,7 +1,8 @@
 //! The other ending: an upload that is dropped, and seen to be gone.
 
 use super::Job;
-use crate::error::{Error, Fate, Left};
+use super::unfinished::uploads_of;
+use crate::error::{Error, Fate, Left, Step};
 use crate::event::Event;
 use crate::store::{Kind, Store, StoreError, Upload};
 
@@ -14,6 +15,8 @@ impl<S: Store> Job<'_, S> {
     /// is left.
     pub(super) async fn end(&self, error: Error, upload: &Upload) -> Error {
         let fate = match self.request.resume {
+            // It was completed; what is wrong is wrong with the object.
+            _ if error.step == Step::Verify => None,
             true => Some(Fate::Kept),
             false => {
                 self.observer.event(&Event::Aborting(upload));
@@ -37,14 +40,21 @@ pub async fn abort<S: Store>(store: &S, upload: &Upload, must_be_there: bool) ->
             _ => {}
         }
         match store.list_parts(upload, None).await {
-            // Not every store lists an upload's parts, nor allows everyone to; and some answer with an
-            // empty list where there is no upload any more.
-            Err(_) => return Ok(()),
-            Ok(page) if page.parts.is_empty() => return Ok(()),
+            Err(error) if is_gone(&error) => return Ok(()),
+            // Not every store lists an upload's parts, nor allows everyone to: the abort's answer must do.
+            Err(error) if matches!(error.kind, Kind::Refused | Kind::Denied) => return Ok(()),
+            Err(error) => return Err(Fate::Stuck(Some(error))),
+            // Some stores answer with an empty list where there is no upload any more.
+            Ok(page) if page.parts.is_empty() && !is_listed(store, upload).await => return Ok(()),
             Ok(_) => {}
         }
     }
     Err(Fate::Stuck(None))
+}
+
+async fn is_listed<S: Store>(store: &S, upload: &Upload) -> bool {
+    let listed = uploads_of(store, &upload.target).await;
+    listed.is_ok_and(|all| all.iter().any(|listed| listed.upload_id == upload.upload_id))
 }
 
 /// Whether an error says that the upload is not there.

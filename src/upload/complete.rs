@@ -5,7 +5,7 @@
 
 use super::abort::is_gone;
 use super::initiate::Started;
-use super::integrity::{bare, compare_checksum, multipart_etag};
+use super::integrity::{bare, compare_checksum, multipart_count, multipart_etag};
 use super::unfinished::parts_of;
 use super::{Job, Uploaded};
 use crate::checksum::Checksum;
@@ -48,12 +48,13 @@ impl<S: Store> Job<'_, S> {
         refusal: Error,
     ) -> Result<Vec<CompletedPart>, Error> {
         let named = refusal.store_error().and_then(|error| error.part);
-        let Ok(held) = parts_of(self.store, &started.upload).await else { return Err(refusal) };
+        // Where the store lists no parts, the one that it names must do.
+        let held = parts_of(self.store, &started.upload).await.ok().map(|held| held.parts);
         let count = stored.len();
         stored.retain(|part| {
             let same =
                 |held: &CompletedPart| held.number == part.number && bare(&held.etag) == bare(&part.etag);
-            Some(part.number) != named && held.parts.iter().any(same)
+            Some(part.number) != named && held.as_ref().is_none_or(|held| held.iter().any(same))
         });
         if stored.len() == count {
             return Err(refusal);
@@ -68,13 +69,14 @@ impl<S: Store> Job<'_, S> {
         self.observer.event(&Event::Completing);
         let sums = stored.iter().map(|part| Some((part.checksum.as_ref()?, part.size)));
         let checksum = sums.collect::<Option<Vec<_>>>().and_then(Checksum::of_parts);
+        // What the store has not confirmed to know may be of some older object in its answers.
+        let checksum = checksum.filter(|sum| Some(sum.algorithm()) == started.integrity.confirmed);
         let expected = Expected { size: parts.size(), etag: multipart_etag(stored), checksum };
-        let confirmed = started.integrity.confirmed;
         let request = CompleteMultipartUpload {
             upload: started.upload.clone(),
             parts: stored.to_vec(),
             size: parts.size(),
-            checksum: expected.checksum.clone().filter(|sum| Some(sum.algorithm()) == confirmed),
+            checksum: expected.checksum.clone(),
             attributes: self.request.attributes.clone(),
             condition: self.request.condition.clone(),
         };
@@ -84,7 +86,7 @@ impl<S: Store> Job<'_, S> {
             Err(error) if error.outcome_unknown() => {
                 self.look(started, &expected, Written::default(), Some(error)).await?
             }
-            Err(error) => return Err(Error::new(Step::Complete, error)),
+            Err(error) => return Err(self.blame(Step::Complete, error)),
         };
         let upload_id = Some(started.upload.upload_id.clone());
         Ok(Uploaded { upload_id, ..Uploaded::new(Plan::Multipart(parts), answer) })
@@ -140,14 +142,21 @@ impl<S: Store> Job<'_, S> {
                 (Some(ours), Some(theirs)) => ours == bare(theirs),
                 _ => false,
             };
-        if !same {
-            // Nothing but the size can be compared. It is ours if the upload is gone and the object no
-            // older than the upload.
-            let gone = self.store.list_parts(&started.upload, None).await;
-            let newer = started.date.zip(head.modified).is_some_and(|(began, made)| made >= began);
-            if !(gone.is_err_and(|e| is_gone(&e)) && newer) {
-                return Err(failed());
-            }
+        // An older object can be the same. It is ours if the upload is gone and the object no older; one
+        // of the two will do where there is a proof of the bytes, and the other can't be asked for.
+        let newer = started.date.zip(head.modified).map(|(began, made)| made >= began);
+        let gone = match self.store.list_parts(&started.upload, None).await {
+            Ok(page) => Some(page.parts.is_empty()),
+            Err(error) if is_gone(&error) => Some(true),
+            Err(_) => None,
+        };
+        let ours = match (gone, newer) {
+            (Some(gone), Some(newer)) => gone && newer,
+            (Some(one), None) | (None, Some(one)) => one && same,
+            (None, None) => false,
+        };
+        if !ours {
+            return Err(failed());
         }
         let checksum = head.checksums.into_iter().find(known);
         Ok(Written {
@@ -182,17 +191,9 @@ fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(), Mismatch> 
     let theirs = head.etag.as_deref().map(bare).filter(|_| !head.encrypted);
     match (&expected.etag, theirs) {
         // An ETag of S3's own form, and with as many parts, is of other parts if it differs.
-        (Some(ours), Some(theirs)) if ours != theirs && same_form(ours, theirs) => {
+        (Some(ours), Some(theirs)) if ours != theirs && multipart_count(theirs) == multipart_count(ours) => {
             Err(Mismatch::ETag { ours: ours.clone(), theirs: theirs.to_owned() })
         }
         _ => Ok(()),
     }
-}
-
-fn same_form(ours: &str, theirs: &str) -> bool {
-    let form = |etag: &str| {
-        let (md5, count) = etag.split_once('-')?;
-        (md5.len() == 32 && md5.bytes().all(|b| b.is_ascii_hexdigit())).then(|| count.to_owned())
-    };
-    form(ours).is_some_and(|count| form(theirs) == Some(count))
 }

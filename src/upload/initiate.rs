@@ -23,6 +23,8 @@ pub(super) struct Started {
     pub(super) date: Option<SystemTime>,
     /// Whether somebody else, or an earlier run, began it.
     pub(super) resumed: bool,
+    /// When an earlier try to begin it was lost on its way, by our clock.
+    pub(super) lost_since: Option<SystemTime>,
 }
 
 impl<S: Store> Job<'_, S> {
@@ -49,16 +51,19 @@ impl<S: Store> Job<'_, S> {
         };
         let upload = self.upload(created.upload_id);
         self.observer.event(&Event::Initiated(&upload));
-        if let Some(since) = created.lost_since {
-            self.drop_lost_uploads(Some(&upload), since).await;
-        }
         if let (ChecksumWish::Algorithm(algorithm), None) = (wish, created.checksum) {
-            let notice = format!("the store does not confirm {}, and may not check it", algorithm.name());
-            self.observer.event(&Event::Notice(&notice));
+            self.unconfirmed(algorithm);
         }
         let sign = self.store.signs_payload();
         let integrity = Integrity::new(wish, created.checksum, refused, sign);
-        Ok(Started { upload, parts, integrity, date: created.date, resumed: false })
+        let (date, lost_since) = (created.date, created.lost_since);
+        Ok(Started { upload, parts, integrity, date, resumed: false, lost_since })
+    }
+
+    /// Says that the store does not confirm the checksum that was asked for.
+    pub(super) fn unconfirmed(&self, algorithm: Algorithm) {
+        let notice = format!("the store does not confirm {}, and may not check it", algorithm.name());
+        self.observer.event(&Event::Notice(&notice));
     }
 
     async fn create(&self, checksum: Option<Algorithm>) -> Result<Created, StoreError> {
@@ -71,12 +76,13 @@ impl<S: Store> Job<'_, S> {
     }
 
     /// Drops the uploads that lost answers may have left: those of this very key, but ours, that began
-    /// since the first try and have no part.
-    async fn drop_lost_uploads(&self, ours: Option<&Upload>, since: SystemTime) {
+    /// since the first try and have no part. Best called late: somebody else's has parts by then.
+    pub(super) async fn drop_lost_uploads(&self, ours: Option<&Upload>, since: SystemTime) {
         let Ok(uploads) = uploads_of(self.store, &self.request.target).await else {
             let notice = "an earlier try may have started an upload that cannot be looked for here";
             return self.observer.event(&Event::Notice(notice));
         };
+        let since = self.store.their_time(since);
         for listed in uploads {
             let upload = self.upload(listed.upload_id);
             let lost = listed.initiated.is_some_and(|initiated| initiated >= since);

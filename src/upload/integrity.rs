@@ -147,6 +147,13 @@ pub(super) fn multipart_etag(parts: &[CompletedPart]) -> Option<String> {
     Some(format!("{}-{}", hex(&md5(&md5s.concat())), parts.len()))
 }
 
+/// Returns the number of parts that an ETag of S3's own form tells.
+pub(super) fn multipart_count(etag: &str) -> Option<u32> {
+    let (md5, count) = etag.split_once('-')?;
+    etag_md5(md5)?;
+    count.parse().ok()
+}
+
 /// Returns the MD5 that an ETag may be.
 pub(super) fn etag_md5(etag: &str) -> Option<[u8; 16]> {
     let text = bare(etag);

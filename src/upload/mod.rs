@@ -127,6 +127,9 @@ pub async fn put<S: Store>(
     observer: &dyn Observer,
     stop: &CancellationToken,
 ) -> Result<Uploaded, Error> {
+    if !request.target.is_object() {
+        return Err(Error::new(Step::Plan, Cause::NoKey));
+    }
     let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
     observer.event(&Event::Planned(&plan));
     let job = Job { store, source, request, observer };
@@ -160,20 +163,30 @@ async fn interrupted(plan: Plan, stop: &CancellationToken) {
     }
 }
 
+/// Returns what ended an upload: whoever stopped it, where what then failed had too little time.
+fn stopped(error: Error, stop: &CancellationToken) -> Error {
+    match stop.is_cancelled() && error.store_error().is_some_and(StoreError::is_temporary) {
+        true => Error::new(Step::Stop, Cause::Interrupted),
+        false => error,
+    }
+}
+
 impl<S: Store> Job<'_, S> {
     async fn three_steps(&self, parts: Parts, stop: &CancellationToken) -> Result<Uploaded, Error> {
         let (started, reused) = self.begin(parts, stop).await?;
         let reused_parts = u32::try_from(reused.len()).unwrap_or(u32::MAX);
         let reused_bytes = reused.iter().map(|part| part.size).sum();
         let steps = async {
-            let stored = self.upload_parts(&started, reused).await?;
+            let stored = tokio::select! {
+                stored = self.upload_parts(&started, reused) => stored?,
+                () = stop.cancelled() => return Err(Error::new(Step::Stop, Cause::Interrupted)),
+            };
+            // What has been asked for can't be taken back: the answer is waited for, if not for long.
             self.complete(&started, stored).await
         };
-        let outcome = tokio::select! {
-            outcome = AssertUnwindSafe(steps).catch_unwind() => outcome,
-            () = stop.cancelled() => Ok(Err(Error::new(Step::Stop, Cause::Interrupted))),
-        };
-        match outcome {
+        let outcome = AssertUnwindSafe(steps).catch_unwind().await;
+        let outcome = outcome.map(|done| done.map_err(|error| stopped(error, stop)));
+        let ended = match outcome {
             Ok(Ok(uploaded)) => {
                 Ok(Uploaded { resumed: started.resumed, reused_parts, reused_bytes, ..uploaded })
             }
@@ -183,7 +196,11 @@ impl<S: Store> Job<'_, S> {
                 let _ = abort(self.store, &started.upload, false).await;
                 resume_unwind(panic)
             }
+        };
+        if let Some(since) = started.lost_since {
+            self.drop_lost_uploads(Some(&started.upload), since).await;
         }
+        ended
     }
 
     /// Goes on with an upload that is there, where that is wanted and there is one, or starts one.
@@ -201,7 +218,8 @@ impl<S: Store> Job<'_, S> {
                 return Ok(found);
             }
         }
-        Ok((self.initiate(parts, stop).await?, Vec::new()))
+        let started = self.initiate(parts, stop).await.map_err(|error| stopped(error, stop))?;
+        Ok((started, Vec::new()))
     }
 
     /// Looks whether the object's condition holds before a byte is sent: a store may check it at the very
@@ -249,6 +267,10 @@ impl<S: Store> Job<'_, S> {
     fn blame(&self, step: Step, error: StoreError) -> Error {
         if let Err(changed) = self.source.check_unchanged() {
             return Error::new(step, changed);
+        }
+        let no_object = error.has_code("NoSuchKey");
+        if no_object && matches!(self.request.condition, Some(Condition::Matches(_))) {
+            return Error::new(step, StoreError { kind: Kind::Precondition, ..error });
         }
         if error.kind == Kind::Body {
             let source = std::io::Error::other(error.message);

@@ -7,7 +7,10 @@ use crate::error::{Error, Step};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::source::Part;
-use crate::store::{Kind, ObjectHead, PutObject, Store, Written};
+use crate::store::{Kind, ObjectHead, Operation, PutObject, Store, StoreError, Written};
+
+/// The largest object in bytes that is put with its MD5 as well: some 30 ms of work.
+const MD5_ALONG: u64 = 16 << 20;
 
 impl<S: Store> Job<'_, S> {
     /// Puts the whole source as one object.
@@ -15,7 +18,9 @@ impl<S: Store> Job<'_, S> {
         let body = self.source.part(0..plan.size());
         let wish = self.request.checksum;
         let auto = wish == ChecksumWish::Auto;
-        let mut sent = self.put_checked(&body, wish.algorithm(), wish == ChecksumWish::Md5).await;
+        // Where it costs next to nothing the MD5 goes along, for stores that know nothing else.
+        let md5 = wish == ChecksumWish::Md5 || (auto && plan.size() <= MD5_ALONG);
+        let mut sent = self.put_checked(&body, wish.algorithm(), md5).await;
         if auto && sent.as_ref().is_err_and(|e| e.store_error().is_some_and(refuses_checksum)) {
             sent = self.put_checked(&body, None, true).await;
         }
@@ -23,12 +28,15 @@ impl<S: Store> Job<'_, S> {
         if auto && answer.checksum.is_none() && sums.md5.is_none() {
             // The store ignored the checksum. Its ETag may prove the bytes; else it must check their MD5.
             let md5 = self.sums(Step::Put, &body, Wanted { md5: true, ..Wanted::default() }).await?.md5;
-            if answer.etag.as_deref().and_then(etag_md5) != md5 {
+            if answer.encrypted || answer.etag.as_deref().and_then(etag_md5) != md5 {
                 (sums, answer) = self.put_checked(&body, None, true).await?;
             }
         }
         compare_checksum(sums.checksum.as_ref(), answer.checksum.as_ref())
             .map_err(|mismatch| Error::new(Step::Verify, mismatch))?;
+        if let (ChecksumWish::Algorithm(algorithm), None) = (wish, &answer.checksum) {
+            self.unconfirmed(algorithm);
+        }
         self.check_source(Step::Put)?;
         self.observer.event(&Event::Stored { part: 1, size: plan.size() });
         Ok(Uploaded::new(plan, answer))
@@ -54,6 +62,13 @@ impl<S: Store> Job<'_, S> {
             // An earlier try, whose answer was lost, may have made the very object that is now in the way.
             Err(error) if error.kind == Kind::Precondition && error.outcome_unknown() => {
                 self.put_before(body, &sums).await.ok_or(error)
+            }
+            // What is no answer of S3's is none: the object itself must tell.
+            Ok(Written { etag: None, checksum: None, .. }) => {
+                self.put_before(body, &sums).await.ok_or_else(|| {
+                    let silent = "the store says nothing of the object, and has none of these bytes";
+                    StoreError::new(Operation::PutObject, Kind::Temporary, silent)
+                })
             }
             answer => answer,
         };

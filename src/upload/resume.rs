@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Job;
+use super::abort::is_gone;
 use super::initiate::Started;
 use super::integrity::{ChecksumWish, Integrity, etag_md5};
 use super::unfinished::{HeldParts, parts_of, uploads_of};
@@ -38,10 +39,22 @@ impl<S: Store> Job<'_, S> {
         let (mut found, mut empty) = (None, None);
         for ListedUpload { upload_id, initiated, .. } in uploads {
             let upload = self.upload(upload_id);
-            let held = parts_of(self.store, &upload).await.map_err(failed)?;
+            let held = match parts_of(self.store, &upload).await {
+                Ok(held) => held,
+                // Somebody has finished or dropped it since it was listed.
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(failed(error)),
+            };
             let Some(integrity) = self.integrity_of(&held) else { continue };
             if held.parts.is_empty() {
-                let started = Started { upload, parts: wished, integrity, date: initiated, resumed: true };
+                let started = Started {
+                    upload,
+                    parts: wished,
+                    integrity,
+                    date: initiated,
+                    resumed: true,
+                    lost_since: None,
+                };
                 empty.get_or_insert((started, Vec::new()));
             } else {
                 found = self.ours(upload, wished, integrity, initiated, held).await?;
@@ -103,7 +116,7 @@ impl<S: Store> Job<'_, S> {
         if stored.is_empty() {
             return Ok(None);
         }
-        Ok(Some((Started { upload, parts, integrity, date, resumed: true }, stored)))
+        Ok(Some((Started { upload, parts, integrity, date, resumed: true, lost_since: None }, stored)))
     }
 
     /// Returns a listed part, if it holds the source's bytes: by its checksum, or by the MD5 that its ETag

@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::integrity::{bare, etag_md5};
+use super::integrity::{bare, etag_md5, multipart_count};
 use crate::Target;
 use crate::checksum::{Checksum, ChecksumType, Wanted, hex, md5};
 use crate::error::{Error, Mismatch, Step};
@@ -93,7 +93,7 @@ async fn by_parts<S: Store>(
     let etag = head.etag.as_deref().map(bare).filter(|_| !head.encrypted);
     let count = composite
         .and_then(|sum| sum.parts())
-        .or_else(|| etag.and_then(|etag| etag.split_once('-')?.1.parse().ok()))
+        .or_else(|| etag.and_then(multipart_count))
         .filter(|count| (1..=MAX_PARTS).contains(count));
     let single = etag.is_some_and(|etag| etag_md5(etag).is_some());
     let sizes = match count {

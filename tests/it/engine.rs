@@ -9,7 +9,7 @@ use s3chunk::checksum::{Algorithm, Checksum};
 use s3chunk::error::{Cause, Fate, Step};
 use s3chunk::event::{Event, Observer, Silent};
 use s3chunk::source::{Change, SourceError};
-use s3chunk::store::{Kind, Operation, Store, StoreError};
+use s3chunk::store::{Kind, Operation, RetryPolicy, Retrying, Store, StoreError};
 use s3chunk::upload::{Request, Uploaded, put};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
@@ -126,7 +126,7 @@ impl Observer for StopAt {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_stops_it_at_any_step_finds_nothing_left() {
     type Moment = fn(&Event<'_>) -> bool;
     let moments: [(Moment, Operation); 4] = [
@@ -144,10 +144,13 @@ async fn whoever_stops_it_at_any_step_finds_nothing_left() {
         });
         let (file, stop) = (file(2 * MIB5), CancellationToken::new());
         let observer = StopAt(stop.clone(), moment);
+        // Its patience ends the wait for what can't be taken back.
+        let store = Retrying::new(store, RetryPolicy::default(), Arc::new(Silent), stop.clone());
         let ended = put(&store, &file.source(), &request(), &observer, &stop).await;
         assert!(matches!(ended.unwrap_err().cause, Cause::Interrupted));
-        assert_eq!(store.store.unfinished(), 0);
-        assert!(store.store.object("key").is_none());
+        let store = &store.inner().store;
+        assert_eq!(store.unfinished(), 0);
+        assert!(store.object("key").is_none());
     }
 }
 

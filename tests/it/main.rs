@@ -6,10 +6,16 @@
     reason = "in a test a panic is the message, also in what the tests share"
 )]
 
+mod checked;
 mod command;
 mod contract;
 mod engine;
+mod finish;
 mod keys;
+mod reach;
+mod resume;
 mod retry;
+mod stop;
 mod support;
+mod unfinished;
 mod wire;

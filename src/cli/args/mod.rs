@@ -5,9 +5,10 @@ mod store;
 mod unfinished;
 mod values;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use put::PutArgs;
 pub(super) use store::{OutputArgs, ProgressArg, StoreArgs};
@@ -47,10 +48,26 @@ Exit codes:
   75   temporary: network, throttling or server errors, after all attempts, or --deadline; try again later
   130  interrupted (143 by SIGTERM)";
 
+/// A variable that nobody sets: an option's variable can be changed, and not be taken away.
+const NO_VARIABLE: &str = "S3CHUNK_NO_SUCH_VARIABLE";
+
 /// How often a line of plain progress is written at the least.
 pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Arguments {
+    /// Reads the command line, and the variables that stand for options. An empty variable is none.
+    ///
+    /// # Errors
+    /// When they cannot be meant, or ask for help.
+    pub(super) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let unset = |arg: Arg| match arg.get_env().and_then(std::env::var_os) {
+            Some(value) if value.is_empty() => arg.env(NO_VARIABLE).hide_env(true),
+            _ => arg,
+        };
+        let command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
+        Arguments::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
+
     /// The options of output, which every command has.
     pub(super) fn output(&self) -> &OutputArgs {
         match &self.command {
@@ -93,7 +110,7 @@ mod tests {
         assert_eq!(chunk("8MiB").unwrap(), 8 << 20);
         assert_eq!(chunk("64 MB").unwrap(), 64_000_000);
         assert_eq!(chunk("1.5GiB").unwrap(), 3 << 29);
-        for wrong in ["0", "0MiB", "", "big", "-1", "8 parsecs"] {
+        for wrong in ["0", "0MiB", "8M", "", "big", "-1", "8 parsecs"] {
             assert!(chunk(wrong).is_err(), "{wrong}");
         }
     }

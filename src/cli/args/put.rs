@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 use super::store::{OutputArgs, StoreArgs};
@@ -45,10 +46,10 @@ pub(in crate::cli) struct TransferArgs {
     pub(in crate::cli) concurrency: u16,
     /// Go on with an unfinished upload of this key, whoever began it: its parts that hold the file's bytes
     /// are not sent again. On a failure the upload is kept, to be resumed
-    #[arg(long, env = "S3CHUNK_RESUME")]
+    #[arg(long, env = "S3CHUNK_RESUME", value_parser = FalseyValueParser::new())]
     resume: bool,
     /// Make no object where there is one already
-    #[arg(long, env = "S3CHUNK_NO_OVERWRITE", conflicts_with = "if_match")]
+    #[arg(long, env = "S3CHUNK_NO_OVERWRITE", conflicts_with = "if_match", value_parser = FalseyValueParser::new())]
     no_overwrite: bool,
     /// Replace the object only if it has this ETag
     #[arg(long, env = "S3CHUNK_IF_MATCH", value_name = "ETAG")]
@@ -57,7 +58,7 @@ pub(in crate::cli) struct TransferArgs {
     #[arg(long, env = "S3CHUNK_CHECKSUM", value_name = "ALGORITHM", value_enum, default_value_t)]
     checksum: ChecksumArg,
     /// Look at the object at the end, and compare it with the file read once more
-    #[arg(long, env = "S3CHUNK_VERIFY")]
+    #[arg(long, env = "S3CHUNK_VERIFY", value_parser = FalseyValueParser::new())]
     verify: bool,
     /// Whether the signature covers the bytes sent: auto is where TLS does not protect them
     #[arg(long, env = "S3CHUNK_PAYLOAD_SIGNING", value_name = "WHEN", value_enum, default_value_t)]
@@ -66,7 +67,7 @@ pub(in crate::cli) struct TransferArgs {
     #[arg(long, env = "S3CHUNK_DEADLINE", value_name = "TIME", value_parser = span)]
     pub(in crate::cli) deadline: Option<Span>,
     /// Say what would be sent, and send nothing
-    #[arg(long, env = "S3CHUNK_DRY_RUN")]
+    #[arg(long, env = "S3CHUNK_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) dry_run: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::values::{Span, span};
@@ -26,13 +27,13 @@ pub(in crate::cli) struct StoreArgs {
     #[arg(long, env = "S3CHUNK_ADDRESSING", value_name = "STYLE", value_enum, default_value_t)]
     addressing: AddressingArg,
     /// Send requests without a signature
-    #[arg(long, env = "S3CHUNK_NO_SIGN_REQUEST")]
+    #[arg(long, env = "S3CHUNK_NO_SIGN_REQUEST", value_parser = FalseyValueParser::new())]
     no_sign_request: bool,
     /// PEM file of certificate authorities to trust beside the system's; else that of AWS_CA_BUNDLE
     #[arg(long, env = "S3CHUNK_CA_BUNDLE", value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
     /// Trust any certificate: whoever answers can read and change what is sent
-    #[arg(long, env = "S3CHUNK_NO_VERIFY_SSL", conflicts_with = "ca_bundle")]
+    #[arg(long, env = "S3CHUNK_NO_VERIFY_SSL", conflicts_with = "ca_bundle", value_parser = FalseyValueParser::new())]
     no_verify_ssl: bool,
     /// Tries of a request that fails for a passing reason
     #[arg(long, env = "S3CHUNK_MAX_ATTEMPTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), default_value_t = RetryPolicy::default().max_attempts)]
@@ -50,14 +51,14 @@ pub(in crate::cli) struct StoreArgs {
 #[command(next_help_heading = "Output")]
 pub(in crate::cli) struct OutputArgs {
     /// Print results as JSON, a line each
-    #[arg(long, env = "S3CHUNK_JSON")]
+    #[arg(long, env = "S3CHUNK_JSON", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) json: bool,
     /// How progress is shown on standard error: a bar, plain lines, or not at all; auto is a bar on a
     /// terminal, else a line every 10 % or 30 s
     #[arg(long, env = "S3CHUNK_PROGRESS", value_name = "HOW", value_enum, default_value_t)]
     pub(in crate::cli) progress: ProgressArg,
     /// Say nothing but errors (and what --json prints)
-    #[arg(short, long, env = "S3CHUNK_QUIET")]
+    #[arg(short, long, env = "S3CHUNK_QUIET", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) quiet: bool,
     /// Say more: each step and retry; twice, each request
     #[arg(short, long, env = "S3CHUNK_VERBOSE", action = ArgAction::Count)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::store::{OutputArgs, StoreArgs};
 use super::values::{Size, Span, size, span};
@@ -46,7 +47,7 @@ pub(in crate::cli) struct CleanArgs {
     #[arg(long, env = "S3CHUNK_OLDER_THAN", value_name = "TIME", value_parser = span)]
     pub(in crate::cli) older_than: Span,
     /// Say which would be aborted, and abort none
-    #[arg(long, env = "S3CHUNK_DRY_RUN")]
+    #[arg(long, env = "S3CHUNK_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) dry_run: bool,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,

@@ -18,8 +18,12 @@ impl fmt::Display for Size {
 
 /// Reads a size of a chunk, say `8MiB`.
 pub(super) fn size(text: &str) -> Result<Size, String> {
-    let size: bytesize::ByteSize =
-        text.parse().map_err(|_| "a size is a number with a unit, as in 8MiB, 1.5GiB or 64MB".to_owned())?;
+    let wrong = || "a size is a number with a unit, as in 8MiB, 1.5GiB or 64MB".to_owned();
+    // A bare M is a million to some and a mebibyte to others.
+    if text.ends_with(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']) {
+        return Err(wrong());
+    }
+    let size: bytesize::ByteSize = text.parse().map_err(|_| wrong())?;
     match size.as_u64() {
         0 => Err("a chunk of nothing sends nothing; 8MiB would do".to_owned()),
         bytes => Ok(Size(bytes)),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
+use aws_credential_types::Credentials;
 use bytes::Bytes;
 use futures::Stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
@@ -62,6 +63,12 @@ pub(super) struct Seen {
     pub(super) redirect: Option<Redirect>,
     /// Whether the store may have done what was asked, though it failed.
     pub(super) unknown: bool,
+    /// When an earlier try of it was lost on its way, by our clock.
+    pub(super) lost_since: Option<SystemTime>,
+    /// The region that it was signed for.
+    pub(super) region: String,
+    /// The credentials that it was signed with.
+    pub(super) credentials: Option<Credentials>,
     /// Whether it broke on a connection that had served before.
     pub(super) stale: bool,
     /// Why the body could not be read.
@@ -106,8 +113,13 @@ impl Call {
         let credentials = self.shared.keyring.credentials(SystemTime::now()).await;
         let credentials =
             credentials.map_err(|why| StoreError::new(self.operation, Kind::NoCredentials, why))?;
-        if let Some(credentials) = credentials {
-            sign(&mut request, payload, &credentials, &self.shared.place().region, now).map_err(refused)?;
+        let region = self.shared.place().region.clone();
+        if let Some(credentials) = &credentials {
+            sign(&mut request, payload, credentials, &region, now).map_err(refused)?;
+        }
+        {
+            let mut seen = self.seen();
+            (seen.region, seen.credentials) = (region, credentials);
         }
         if let Some(authorization) = self.shared.transport.proxy_authorization(request.uri()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
@@ -214,7 +226,7 @@ impl Call {
             failed = why.map(|why| error::of_nonsense(self.operation, status, &headers, why));
         }
         let mut seen = self.seen();
-        seen.unknown = failed.as_ref().is_some_and(|error| error.kind == Kind::Temporary);
+        seen.unknown = failed.as_ref().is_some_and(StoreError::is_temporary);
         if failed.is_some() && matches!(status.as_u16(), 301 | 302 | 307 | 308 | 400) {
             let location = error::text(&headers, "location").and_then(|location| location.parse().ok());
             let region = error::region(&headers, answer.as_ref()).map(Redirect::Region);

@@ -98,23 +98,25 @@ impl RusotoStore {
     /// # Errors
     /// When a setting is wrong. Missing credentials are an error of the first operation.
     pub async fn connect(connection: &Connection) -> Result<Self, ConnectionError> {
-        if let Some(path) = &connection.ca_bundle {
+        let by_variable = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+        let ca_bundle = connection.ca_bundle.clone().or_else(|| by_variable().map(PathBuf::from));
+        if let Some(path) = &ca_bundle {
             tls::read_bundle(path).map_err(|why| ConnectionError::CaBundle { path: path.clone(), why })?;
         }
         let trust = match connection.trust_anyone {
             true => Trust::Anyone,
-            false => Trust::Authorities(connection.ca_bundle.clone()),
+            false => Trust::Authorities(ca_bundle),
         };
         let transport = Transport::new(trust, connection.timeouts);
         // Elsewhere than on AWS the region is a formality, not worth a wait for the instance's service.
-        let on_aws = connection.endpoint_url.is_none()
-            && std::env::var_os("AWS_ENDPOINT_URL").is_none()
-            && std::env::var_os("AWS_ENDPOINT_URL_S3").is_none();
+        let named = |variable| std::env::var_os(variable).is_some_and(|url| !url.is_empty());
+        let on_aws =
+            connection.endpoint_url.is_none() && !named("AWS_ENDPOINT_URL") && !named("AWS_ENDPOINT_URL_S3");
         let found =
             look_around(&transport, connection.profile.as_deref(), connection.region.as_deref(), on_aws)
                 .await;
         let region = found.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-        let url = connection.endpoint_url.clone().or(found.endpoint_url);
+        let url = connection.endpoint_url.clone().or(found.endpoint_url).filter(|url| !url.is_empty());
         let place = Place::new(url.as_deref(), region, connection.addressing)?;
         let source = match &connection.credentials {
             CredentialSource::Surroundings => Source::Surroundings {

@@ -42,8 +42,22 @@ struct Shared {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct ConnectError(String);
+#[error("{message}")]
+pub(super) struct ConnectError {
+    message: String,
+    /// Whether another try will fare no better, as with a certificate that is not trusted.
+    pub(super) lasting: bool,
+}
+
+impl ConnectError {
+    fn passing(message: String) -> Self {
+        ConnectError { message, lasting: false }
+    }
+
+    fn lasting(message: String) -> Self {
+        ConnectError { message, lasting: true }
+    }
+}
 
 impl Connector {
     /// Returns a connector that gives up after `timeout`.
@@ -51,7 +65,11 @@ impl Connector {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let proxies = Matcher::from_env();
+        // curl's word for "none at all", which the matcher does not know.
+        let none = ["NO_PROXY", "no_proxy"]
+            .iter()
+            .any(|name| std::env::var(name).is_ok_and(|hosts| hosts.trim() == "*"));
+        let proxies = if none { Matcher::builder().build() } else { Matcher::from_env() };
         Connector(Arc::new(Shared { tcp, proxies, trust, tls: OnceLock::new(), timeout }))
     }
 
@@ -75,40 +93,38 @@ impl Service<Uri> for Connector {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().to_owned();
-            match tokio::time::timeout(shared.timeout, shared.dial(uri)).await {
-                Ok(Ok(wire)) => Ok(TokioIo::new(wire)),
-                Ok(Err(why)) => Err(ConnectError(format!("cannot connect to {host}: {why}"))),
-                Err(_) => {
-                    Err(ConnectError(format!("cannot connect to {host}: no answer in {:?}", shared.timeout)))
-                }
-            }
+            let dialled = tokio::time::timeout(shared.timeout, shared.dial(uri)).await;
+            let late = |_| Err(ConnectError::passing(format!("no answer in {:?}", shared.timeout)));
+            dialled.unwrap_or_else(late).map(TokioIo::new).map_err(|error| {
+                let message = format!("cannot connect to {host}: {}", error.message);
+                ConnectError { message, ..error }
+            })
         })
     }
 }
 
 impl Shared {
-    async fn dial(&self, uri: Uri) -> Result<Wire, String> {
+    async fn dial(&self, uri: Uri) -> Result<Wire, ConnectError> {
+        let by_proxy = |e: &dyn std::error::Error| ConnectError::passing(format!("the proxy: {}", causes(e)));
         let is_tls = uri.scheme_str() == Some("https");
         let mut tcp = self.tcp.clone();
         let proxy = self.proxies.intercept(&uri);
         let stream = match &proxy {
             Some(proxy) if proxy.uri().scheme_str() != Some("http") => {
                 let scheme = proxy.uri().scheme_str().unwrap_or_default();
-                return Err(format!(
-                    "the environment names a proxy of scheme {scheme}, and http alone is known"
-                ));
+                let why =
+                    format!("the environment names a proxy of scheme {scheme}, and http alone is known");
+                return Err(ConnectError::lasting(why));
             }
             Some(proxy) if is_tls => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                tunnel.call(uri.clone()).await.map_err(|e| format!("the proxy: {}", causes(&e)))?
+                tunnel.call(uri.clone()).await.map_err(|e| by_proxy(&e))?
             }
-            Some(proxy) => {
-                tcp.call(proxy.uri().clone()).await.map_err(|e| format!("the proxy: {}", causes(&e)))?
-            }
-            None => tcp.call(uri.clone()).await.map_err(|e| causes(&e))?,
+            Some(proxy) => tcp.call(proxy.uri().clone()).await.map_err(|e| by_proxy(&e))?,
+            None => tcp.call(uri.clone()).await.map_err(|e| ConnectError::passing(causes(&e)))?,
         };
         let stream = stream.into_inner();
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -117,10 +133,15 @@ impl Shared {
         if !is_tls {
             return Ok(Wire { io: Box::new(stream), pulse, proxied: proxy.is_some() });
         }
-        let config = self.tls.get_or_init(|| tls::config(&self.trust).map(Arc::new)).clone()?;
+        let config = self.tls.get_or_init(|| tls::config(&self.trust).map(Arc::new)).clone();
+        let config = config.map_err(ConnectError::lasting)?;
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| causes(&e))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|e| ConnectError::lasting(e.to_string()))?;
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let lasting = matches!(inner, Some(rustls::Error::InvalidCertificate(_)));
+            ConnectError { message: causes(&error), lasting }
+        })?;
         Ok(Wire { io: Box::new(stream), pulse, proxied: false })
     }
 }
@@ -167,7 +188,7 @@ impl Service<Name> for Resolver {
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     bytes: AtomicU64,
-    requests: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Pulse {
@@ -176,9 +197,14 @@ impl Pulse {
         self.bytes.load(Relaxed)
     }
 
-    /// Notes that a request begins, and returns whether it is the first.
-    pub(super) fn begin(&self) -> bool {
-        self.requests.fetch_add(1, Relaxed) == 0
+    /// Requests that were answered so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Relaxed)
+    }
+
+    /// Notes that a request was answered.
+    pub(super) fn answered(&self) {
+        self.answers.fetch_add(1, Relaxed);
     }
 
     fn beat(&self, bytes: usize) {

@@ -6,6 +6,8 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::connector::causes;
+use super::error::one_line;
 use super::transport::{Limits, Transport, whole};
 
 /// How long before their end credentials are fetched anew.
@@ -58,8 +61,19 @@ pub(super) async fn look_around(
         loader = loader.region(chosen);
     }
     let config = loader.load().await;
+    let provider = match profile {
+        // A profile that is asked for goes before the environment, and must be there.
+        Some(profile) => {
+            let surroundings = ProviderConfig::without_region()
+                .with_http_client(Client(transport.clone()))
+                .with_region(config.region().cloned());
+            let files = ProfileFileCredentialsProvider::builder().configure(&surroundings);
+            Some(SharedCredentialsProvider::new(files.profile_name(profile).build()))
+        }
+        None => config.credentials_provider(),
+    };
     Surroundings {
-        provider: config.credentials_provider(),
+        provider,
         region: config.region().map(|region| region.as_ref().to_owned()),
         endpoint_url: endpoint_url(&config),
     }
@@ -116,13 +130,15 @@ pub(super) enum Source {
 #[derive(Default)]
 struct Held {
     credentials: Option<Credentials>,
+    /// When to look for others, while these are still good.
+    renew_at: Option<SystemTime>,
     provider: Option<SharedCredentialsProvider>,
 }
 
 impl Keyring {
     /// Returns a keyring that holds no credentials yet. `provider` is what was found in the surroundings.
     pub(super) fn new(source: Source, provider: Option<SharedCredentialsProvider>) -> Self {
-        Keyring { source, held: Mutex::new(Held { credentials: None, provider }) }
+        Keyring { source, held: Mutex::new(Held { provider, ..Held::default() }) }
     }
 
     /// Whether requests are signed.
@@ -143,7 +159,8 @@ impl Keyring {
         // Locked while they are fetched, so that one fetch serves all.
         let mut held = self.held.lock().await;
         let good_at = |credentials: &Credentials, time| credentials.expiry().is_none_or(|end| end > time);
-        if let Some(credentials) = held.credentials.as_ref().filter(|held| good_at(held, now + AHEAD)) {
+        let fresh = held.renew_at.is_none_or(|renew_at| now < renew_at);
+        if let Some(credentials) = held.credentials.as_ref().filter(|held| fresh && good_at(held, now)) {
             return Ok(Some(credentials.clone()));
         }
         let provider = match held.provider.take() {
@@ -157,6 +174,11 @@ impl Keyring {
         };
         match fetched {
             Ok(fetched) => {
+                held.renew_at = fetched.expiry().map(|end| match end.checked_sub(AHEAD) {
+                    Some(ahead) if ahead > now => ahead,
+                    // Those that live no longer are used for half of what is left.
+                    _ => now + end.duration_since(now).unwrap_or_default() / 2,
+                });
                 held.credentials = Some(fetched.clone());
                 Ok(Some(fetched))
             }
@@ -167,9 +189,12 @@ impl Keyring {
         }
     }
 
-    /// Forgets credentials that a store called expired, so that the next request fetches others.
-    pub(super) async fn forget(&self) {
-        self.held.lock().await.credentials = None;
+    /// Forgets these credentials, which a store called expired, so that the next request fetches others.
+    pub(super) async fn forget(&self, expired: Option<&Credentials>) {
+        let mut held = self.held.lock().await;
+        if held.credentials.as_ref() == expired {
+            held.credentials = None;
+        }
     }
 }
 
@@ -179,7 +204,7 @@ fn reason(error: &CredentialsError) -> String {
             "no credentials in the environment, the AWS files, or from a service".to_owned()
         }
         CredentialsError::ProviderTimedOut(_) => "the provider of credentials did not answer".to_owned(),
-        _ => causes(error),
+        _ => one_line(&causes(error)),
     }
 }
 

@@ -51,8 +51,17 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err("it holds a user name or password, which S3 does not use");
         }
+        let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port = after_host.strip_prefix(':').map(|port| port.parse::<u16>());
+        if !matches!(port, None | Some(Ok(1..))) || url.contains('#') {
+            return Err("its port is no number from 1 to 65535, or something stands behind it");
+        }
         if uri.query().is_some() {
             return Err("it has a query, which no endpoint has");
+        }
+        let is_address = authority.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        if addressing == Addressing::Virtual && is_address {
+            return Err("a bucket cannot stand before an IP address; use path addressing");
         }
         let prefix = uri.path().trim_end_matches('/').to_owned();
         Ok(Endpoint { scheme, authority, prefix, addressing })
@@ -197,9 +206,20 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
-        for url in
-            ["", "localhost:9000", "h", "ftp://h", "http://", "http://h?x=1", "http://u:p@h", "http://h h"]
-        {
+        for url in [
+            "",
+            "localhost:9000",
+            "h",
+            "ftp://h",
+            "http://",
+            "http://h:0",
+            "http://h:",
+            "http://h:99999",
+            "http://h#x",
+            "http://h?x=1",
+            "http://u:p@h",
+            "http://h h",
+        ] {
             assert!(Endpoint::parse(url, Addressing::Auto).is_err(), "{url}");
         }
         assert!(Endpoint::aws("evil.example/", Addressing::Auto).is_err());

@@ -13,7 +13,8 @@ use crate::store::{Kind, Operation, StoreError};
 
 /// Returns the error of a request that got no answer.
 pub(super) fn of_transport(operation: Operation, error: &TransportError) -> StoreError {
-    StoreError::new(operation, Kind::Temporary, &error.message)
+    let kind = if error.lasting { Kind::Refused } else { Kind::Temporary };
+    StoreError::new(operation, kind, &error.message)
 }
 
 /// Returns the error of an answer that says failure by its status, or by an `<Error>` behind a status
@@ -25,7 +26,7 @@ pub(super) fn of_answer(
     root: Option<&Element>,
 ) -> StoreError {
     let field = |name| root.filter(|root| root.name == "Error").and_then(|root| root.text(name));
-    let code = field("Code").filter(|code| code.len() <= 100).map(str::to_owned);
+    let code = field("Code").map(one_line);
     let kind = kind(status, code.as_deref());
     let message = match field("Message") {
         Some(message) => one_line(message),
@@ -37,7 +38,10 @@ pub(super) fn of_answer(
         kind,
         message,
         status: Some(status.as_u16()),
-        request_id: text(headers, "x-amz-request-id").or_else(|| field("RequestId").map(one_line)),
+        request_id: text(headers, "x-amz-request-id")
+            .or_else(|| field("RequestId").map(str::to_owned))
+            .as_deref()
+            .map(one_line),
         retry_after: text(headers, "retry-after").and_then(|after| retry_after(&after)),
         unknown_since: None,
         part: field("PartNumber").and_then(|number| number.parse().ok()),
@@ -54,7 +58,7 @@ pub(super) fn of_nonsense(
 ) -> StoreError {
     StoreError {
         status: Some(status.as_u16()),
-        request_id: text(headers, "x-amz-request-id"),
+        request_id: text(headers, "x-amz-request-id").as_deref().map(one_line),
         ..StoreError::new(operation, Kind::Temporary, why)
     }
 }
@@ -120,7 +124,7 @@ fn describe(status: StatusCode) -> String {
 }
 
 /// Returns text from a store so that it can stand in one line on a terminal.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
     line.truncate(line.trim_end_matches(['.', ' ']).len());
     line

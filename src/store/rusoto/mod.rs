@@ -137,24 +137,27 @@ impl RusotoStore {
             let region = Region::Custom { name: "-".to_owned(), endpoint: "http://call".to_owned() };
             // rusoto's error can hold secrets and is never looked at: the call has kept what matters.
             let outcome = send(S3Client::new_with_client(client, region)).await.ok();
-            let seen = std::mem::take(&mut *call.seen());
+            let mut seen = std::mem::take(&mut *call.seen());
             if let Some(answer) = outcome {
+                seen.lost_since = unknown_since;
                 return Ok((answer, seen));
             }
+            // An answer that passed the guard and that rusoto can't read leaves the outcome unknown too.
+            let unknown = seen.unknown || seen.error.is_none();
             let mut error = seen.error.unwrap_or_else(|| {
                 StoreError::new(call.operation, Kind::Temporary, "the answer cannot be read")
             });
-            if seen.unknown {
+            if unknown {
                 unknown_since.get_or_insert(began);
             }
-            error.unknown_since = unknown_since.map(|since| self.0.by_their_clock(since));
+            error.unknown_since = unknown_since;
             if seen.stale && !call.fresh {
                 call.fresh = true;
-            } else if !redirected && self.follow(&mut call, seen.redirect) {
+            } else if !redirected && self.follow(&mut call, &seen.region, seen.redirect) {
                 redirected = true;
             } else {
                 if error.kind == Kind::ExpiredCredentials {
-                    self.0.keyring.forget().await;
+                    self.0.keyring.forget(seen.credentials.as_ref()).await;
                 }
                 return Err(error);
             }
@@ -162,12 +165,16 @@ impl RusotoStore {
     }
 
     /// Readies a call to be sent where the store wants it. Returns whether there is such a place.
-    fn follow(&self, call: &mut Call, redirect: Option<Redirect>) -> bool {
+    fn follow(&self, call: &mut Call, signed_for: &str, redirect: Option<Redirect>) -> bool {
         match redirect {
-            Some(Redirect::Region(region)) => self.0.move_to(&region),
+            // Another call may have moved there meanwhile.
+            Some(Redirect::Region(region)) => {
+                region != signed_for && (self.0.place().region == region || self.0.move_to(&region))
+            }
             Some(Redirect::Location(uri)) => {
-                let encrypted = uri.scheme_str() == Some("https");
-                let follow = uri.authority().is_some() && (encrypted || !self.0.place().endpoint.is_tls());
+                let plain = !self.0.place().endpoint.is_tls() && uri.scheme_str() == Some("http");
+                let sound = uri.authority().is_some_and(|host| !host.as_str().contains('@'));
+                let follow = sound && (plain || uri.scheme_str() == Some("https"));
                 call.location = follow.then_some(uri);
                 follow
             }

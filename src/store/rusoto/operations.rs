@@ -1,5 +1,7 @@
 //! Each operation: its plain request into rusoto's, and rusoto's answer into the plain one.
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rusoto_core::ByteStream;
 use rusoto_s3::{
@@ -23,6 +25,10 @@ use crate::store::{
 impl Store for RusotoStore {
     fn signs_payload(&self) -> bool {
         self.0.signs_payload
+    }
+
+    fn their_time(&self, ours: SystemTime) -> SystemTime {
+        self.0.by_their_clock(ours)
     }
 
     async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
@@ -71,7 +77,7 @@ impl Store for RusotoStore {
             upload_id: output.upload_id.unwrap_or_default(),
             checksum: request.checksum.filter(|algorithm| confirmed.as_deref() == Some(algorithm.name())),
             date: date(&seen.headers, "date"),
-            lost_since: None,
+            lost_since: seen.lost_since,
         })
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{MissedTickBehavior, interval};
@@ -61,6 +61,8 @@ pub(super) struct TransportError {
     pub(super) message: String,
     /// Whether the request may have reached the store.
     pub(super) sent: bool,
+    /// Whether another try will fare no better.
+    pub(super) lasting: bool,
     /// Whether it broke on a connection that had served before.
     pub(super) stale: bool,
 }
@@ -113,38 +115,41 @@ impl Transport {
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(Broken::Answer)?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        let mut used = false;
-        let stalled = async {
-            let pulse = pulse(&mut connection).await;
-            used = !pulse.begin();
-            stall(&pulse, limits.stall).await;
-        };
+        let stalled = async { stall(&*pulse(&mut connection).await, limits.stall).await };
         let outcome = tokio::select! {
             biased;
             outcome = exchange => outcome,
             () = stalled => Err(Broken::Stalled(limits.stall)),
         };
+        if outcome.is_ok()
+            && let Some(pulse) = watched.connection_metadata().as_ref().and_then(pulse_of)
+        {
+            pulse.answered();
+        }
         outcome.map_err(|broken| {
-            let connected = watched.connection_metadata().is_some();
-            let stale = used && !matches!(broken, Broken::Stalled(_));
-            TransportError { message: broken.message(), sent: connected, stale }
+            let pulse = watched.connection_metadata().as_ref().and_then(pulse_of);
+            let served = pulse.as_ref().is_some_and(|pulse| pulse.answers() > 0);
+            let (connected, stale) = (pulse.is_some(), served && !matches!(broken, Broken::Stalled(_)));
+            let lasting = broken.connect_error().is_some_and(|error| error.lasting);
+            TransportError { message: broken.message(), sent: connected, lasting, stale }
         })
     }
 }
 
 /// Waits for the connection that a request goes over.
 async fn pulse(connection: &mut CaptureConnection) -> Arc<Pulse> {
-    let pulse = {
-        let connected = connection.wait_for_connection_metadata().await;
-        let mut extras = Extensions::new();
-        connected.as_ref().inspect(|connected| connected.get_extras(&mut extras));
-        extras.remove::<Arc<Pulse>>()
-    };
+    let pulse = connection.wait_for_connection_metadata().await.as_ref().and_then(pulse_of);
     match pulse {
         Some(pulse) => pulse,
         // The request ended without a connection; its own outcome says why.
         None => std::future::pending().await,
     }
+}
+
+fn pulse_of(connected: &Connected) -> Option<Arc<Pulse>> {
+    let mut extras = Extensions::new();
+    connected.get_extras(&mut extras);
+    extras.remove()
 }
 
 /// Returns when nothing has moved for `limit`, give or take a quarter.
@@ -169,18 +174,25 @@ enum Broken {
 }
 
 impl Broken {
+    /// Why there was no connection, where that is it.
+    fn connect_error(&self) -> Option<&ConnectError> {
+        let Broken::Request(error) = self else { return None };
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if let Some(connect) = cause.downcast_ref() {
+                return Some(connect);
+            }
+            source = cause.source();
+        }
+        None
+    }
+
     fn message(&self) -> String {
         match self {
-            Broken::Request(error) => {
-                let mut source = std::error::Error::source(error);
-                while let Some(cause) = source {
-                    if let Some(connect) = cause.downcast_ref::<ConnectError>() {
-                        return connect.to_string();
-                    }
-                    source = cause.source();
-                }
-                format!("the connection broke: {}", causes(error))
-            }
+            Broken::Request(error) => match self.connect_error() {
+                Some(connect) => connect.to_string(),
+                None => format!("the connection broke: {}", causes(error)),
+            },
             Broken::Answer(error) if error.is::<LengthLimitError>() => {
                 format!("the answer is larger than {MAX_ANSWER} bytes")
             }

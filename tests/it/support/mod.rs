@@ -3,6 +3,7 @@
 pub(crate) mod command;
 pub(crate) mod fault;
 pub(crate) mod faulty;
+pub(crate) mod front;
 pub(crate) mod memory;
 #[path = "../../../examples/local_s3/server.rs"]
 pub(crate) mod server;

@@ -36,6 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket};
@@ -216,6 +217,13 @@ impl FaultServer {
         let bucket = &self.personality().buckets[0];
         let now = self.shared.now();
         lock(&self.shared.state).begin(bucket, key, Vec::new(), None, now)
+    }
+
+    /// Begins an upload as [`has_upload`](Self::has_upload) does, but so long ago.
+    pub fn has_old_upload(&self, key: &str, age: Duration) -> String {
+        let bucket = &self.personality().buckets[0];
+        let then = self.shared.now() - age;
+        lock(&self.shared.state).begin(bucket, key, Vec::new(), None, then)
     }
 
     /// Adds a part to an upload, as if somebody had sent it; returns its ETag.
