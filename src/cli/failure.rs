@@ -86,7 +86,7 @@ fn store_hint(error: &StoreError) -> Option<&'static str> {
         }
         (Kind::Temporary | Kind::Throttled, _) => "try again later",
         (Kind::Refused, _) if error.message.contains("certificate") => {
-            "name the authority's certificate by --ca-bundle"
+            "if the store is to be trusted all the same, name its authority's certificate by --ca-bundle"
         }
         (Kind::Checksum, _) => "the bytes were damaged on their way more than once; check memory and network",
         _ => return None,

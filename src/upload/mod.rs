@@ -116,7 +116,9 @@ struct Job<'a, S> {
 
 /// Uploads `source`. When it returns an error, nothing is left in the store but what the error names.
 ///
-/// When `stop` is cancelled, what is in flight is stopped and the upload dropped.
+/// When `stop` is cancelled, the parts in flight are stopped and the upload dropped, or kept where it is to
+/// be resumed. What has been asked of the store and can't be taken back, its start and its completion, is
+/// waited for as long as the store's patience lasts ([`Retrying`](crate::store::Retrying) has little then).
 ///
 /// # Errors
 /// At the first step, and for the first part, that fails for good; or when the source changed.

@@ -99,6 +99,45 @@ fn an_option_may_be_a_variable_and_the_command_line_goes_before_it() {
 }
 
 #[test]
+fn an_empty_variable_is_none_and_a_flag_may_be_said_in_many_ways() {
+    let (server, file) = (FaultServer::start(), file(1));
+    let mut command = s3chunk_at(&server);
+    for variable in
+        ["S3CHUNK_ENDPOINT_URL", "S3CHUNK_CHUNK_SIZE", "S3CHUNK_SSE", "S3CHUNK_METADATA", "S3CHUNK_QUIET"]
+    {
+        command.env(variable, "");
+    }
+    let ran = run(command.env("S3CHUNK_JSON", "1").arg("put").arg(&file.path).arg("bucket/key")).exits(0);
+    assert_eq!(ran.record()["status"], "uploaded");
+    let ran = run(command.env("S3CHUNK_JSON", "0")).exits(0);
+    assert!(ran.stdout.starts_with("uploaded "), "{ran}");
+}
+
+#[test]
+fn a_profile_that_is_asked_for_goes_before_the_environment_and_must_be_there() {
+    let (server, file, folder) = (FaultServer::start(), file(1), tempfile::tempdir().unwrap());
+    let (personality, files) = (server.personality(), folder.path().join("credentials"));
+    let (access, secret) = (&personality.access_key, &personality.secret_key);
+    let profile = format!("[own]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n");
+    std::fs::write(&files, profile).unwrap();
+    let put = |profile: &str| {
+        let mut command = s3chunk_at(&server);
+        command.env("AWS_ACCESS_KEY_ID", "other").env("AWS_SHARED_CREDENTIALS_FILE", &files);
+        run(command.arg("put").arg(&file.path).args(["bucket/key", "--profile", profile]))
+    };
+    put("own").exits(0);
+    put("absent").exits(4).says("no profile \"absent\"");
+}
+
+#[test]
+fn a_name_cannot_break_the_line_or_colour_the_terminal() {
+    let (server, file) = (FaultServer::start(), file(1));
+    let odd = file.path.with_file_name("a\n\u{1b}[31mb");
+    let ran = put(&server, &odd, "bucket/key", &[]).exits(3);
+    assert_eq!((ran.stderr.lines().count(), ran.stderr.contains('\u{1b}')), (1, false), "{ran}");
+}
+
+#[test]
 fn a_dry_run_sends_nothing_and_says_the_plan() {
     let (server, file) = (FaultServer::start(), file(3 * MIB5));
     let options = ["--dry-run", "--json", "--chunk-size", "5MiB"];
@@ -152,6 +191,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         ("bucket/key", &["--content-type", "a\nb"], "control character"),
         ("bucket/key", &["--endpoint-url", "localhost:9000"], "the endpoint"),
         ("bucket/key", &["--ca-bundle", "/dev/null"], "holds no certificate"),
+        ("bucket/key", &["--region", "eu west"], "no name of a region"),
+        ("bucket/key", &["--endpoint-url", "http://127.0.0.1:99999"], "its port"),
         ("bucket/key", &["--addressing", "other"], "possible values: auto, path, virtual"),
         ("bucket/key", &["--nonsense"], "unexpected argument"),
         ("https://bucket/key", &[], "only s3:// is known"),

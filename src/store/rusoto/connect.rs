@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use aws_credential_types::Credentials;
 
 use super::credentials::{Keyring, Source, look_around};
-use super::endpoint::{Addressing, Endpoint};
+use super::endpoint::{Addressing, Endpoint, check_region};
 use super::tls::{self, Trust};
 use super::transport::{Timeouts, Transport};
 use super::{Place, RusotoStore, Shared};
@@ -156,15 +156,14 @@ impl Place {
         region: String,
         addressing: Addressing,
     ) -> Result<Self, ConnectionError> {
+        let no_region = |why| ConnectionError::Region { region: region.clone(), why };
+        check_region(&region).map_err(no_region)?;
         let (endpoint, is_aws) = match url {
             Some(url) => {
                 let wrong = |why| ConnectionError::Endpoint { url: url.to_owned(), why };
                 (Endpoint::parse(url, addressing).map_err(wrong)?, false)
             }
-            None => {
-                let wrong = |why| ConnectionError::Region { region: region.clone(), why };
-                (Endpoint::aws(&region, addressing).map_err(wrong)?, true)
-            }
+            None => (Endpoint::aws(&region, addressing).map_err(no_region)?, true),
         };
         Ok(Place { endpoint, region, is_aws })
     }

@@ -184,7 +184,7 @@ impl Keyring {
             }
             Err(error) => match held.credentials.as_ref().filter(|held| good_at(held, now)) {
                 Some(credentials) => Ok(Some(credentials.clone())),
-                None => Err(reason(&error)),
+                None => Err(reason(&error, profile.as_deref())),
             },
         }
     }
@@ -198,8 +198,14 @@ impl Keyring {
     }
 }
 
-fn reason(error: &CredentialsError) -> String {
+fn reason(error: &CredentialsError, profile: Option<&str>) -> String {
     match error {
+        CredentialsError::CredentialsNotLoaded(_) if profile.is_some() => {
+            format!(
+                "the AWS files have no profile {:?}, or no credentials in it",
+                profile.unwrap_or_default()
+            )
+        }
         CredentialsError::CredentialsNotLoaded(_) => {
             "no credentials in the environment, the AWS files, or from a service".to_owned()
         }

@@ -72,10 +72,7 @@ impl Endpoint {
     /// # Errors
     /// When the text can't be a region's name.
     pub(super) fn aws(region: &str, addressing: Addressing) -> Result<Self, &'static str> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if region.is_empty() || region.len() > 63 || !region.chars().all(allowed) {
-            return Err("it is no name of a region");
-        }
+        check_region(region)?;
         // The partitions of AWS, as its own clients know them.
         let domain = match region {
             r if r.starts_with("cn-") => "amazonaws.com.cn",
@@ -142,6 +139,18 @@ impl Endpoint {
                 aws && is_host_label(bucket) && !(self.is_tls() && bucket.contains('.'))
             }
         }
+    }
+}
+
+/// Checks that a text can be a region's name, at AWS or elsewhere.
+///
+/// # Errors
+/// When it can't.
+pub(super) fn check_region(region: &str) -> Result<(), &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !region.is_empty() && region.len() <= 63 && region.chars().all(allowed) {
+        true => Ok(()),
+        false => Err("it is no name of a region"),
     }
 }
 
