@@ -5,10 +5,16 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
+use s3s::path::S3Path;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 use s3s_fs::FileSystem;
 
 /// A running server. It serves until the process ends.
@@ -27,6 +33,7 @@ impl Server {
         let files = FileSystem::new(folder).map_err(|e| io::Error::other(format!("{e:?}")))?;
         let mut service = S3ServiceBuilder::new(files);
         service.set_auth(SimpleAuth::from_single(access_key.as_str(), secret_key.as_str()));
+        service.set_access(AsS3Does { folder: folder.to_owned() });
         let service = service.build();
 
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -44,6 +51,37 @@ impl Server {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+}
+
+/// What S3 does and `s3s-fs` leaves out.
+struct AsS3Does {
+    folder: PathBuf,
+}
+
+#[async_trait]
+impl S3Access for AsS3Does {
+    async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if request.credentials().is_none() {
+            return Err(s3_error!(AccessDenied));
+        }
+        let (bucket, key) = match request.s3_path() {
+            S3Path::Object { bucket, key } => (bucket, &**key),
+            S3Path::Bucket { bucket } => (bucket, ""),
+            S3Path::Root => return Ok(()),
+        };
+        let operation = request.s3_op().name();
+        // It would make a bucket that is not there by the way.
+        if operation != "CreateBucket" && !self.folder.join(&**bucket).is_dir() {
+            return Err(s3_error!(NoSuchBucket));
+        }
+        // It would keep the checksum of the object that a completed upload replaces.
+        if operation == "CompleteMultipartUpload" {
+            let encode = |name: &str| URL_SAFE_NO_PAD.encode(name);
+            let stale = format!(".bucket-{}.object-{}.internal.json", encode(bucket), encode(key));
+            let _ = std::fs::remove_file(self.folder.join(stale));
+        }
+        Ok(())
     }
 }
 
