@@ -129,7 +129,8 @@ impl Shared {
         let stream = stream.into_inner();
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
-        let pulse = Arc::new(Pulse::default());
+        let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
+        let pulse = Arc::new(Pulse { ends, ..Pulse::default() });
         if !is_tls {
             return Ok(Wire { io: Box::new(stream), pulse, proxied: proxy.is_some() });
         }
@@ -187,6 +188,8 @@ impl Service<Name> for Resolver {
 /// What moves over a connection, for those who watch it.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
+    /// The addresses of this end and the other.
+    ends: Option<(SocketAddr, SocketAddr)>,
     bytes: AtomicU64,
     answers: AtomicU64,
 }
@@ -195,6 +198,22 @@ impl Pulse {
     /// Bytes that the socket has taken and given so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    /// Bytes that the socket has taken and the other end has not acknowledged, where the system tells. On a
+    /// slow line the socket takes nothing for a long while, and still gets rid of them.
+    #[cfg(target_os = "linux")]
+    pub(super) fn unacknowledged(&self) -> Option<u32> {
+        let (here, there) = self.ends?;
+        let this = procfs::process::Process::myself().ok()?;
+        let connections = if here.is_ipv4() { this.tcp() } else { this.tcp6() }.ok()?;
+        let ours = connections.into_iter().find(|it| it.local_address == here && it.remote_address == there);
+        ours.map(|connection| connection.tx_queue)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn unacknowledged(&self) -> Option<u32> {
+        None
     }
 
     /// Requests that were answered so far.

@@ -157,13 +157,19 @@ async fn stall(pulse: &Pulse, limit: Duration) {
     const TICKS: u32 = 4;
     let mut ticks = interval((limit / TICKS).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut moved, mut idle) = (pulse.bytes(), 0);
+    let (mut moved, mut unacknowledged, mut idle) = (pulse.bytes(), None, 0);
     ticks.tick().await;
     while idle < TICKS {
         ticks.tick().await;
         let now = pulse.bytes();
-        idle = if now == moved { idle + 1 } else { 0 };
-        moved = now;
+        if now != moved {
+            (moved, unacknowledged, idle) = (now, None, 0);
+            continue;
+        }
+        // To ask the system costs something, and is for those alone that seem to stand still.
+        let left = pulse.unacknowledged();
+        let moves = unacknowledged.is_some() && left != unacknowledged;
+        (unacknowledged, idle) = (left, if moves { 0 } else { idle + 1 });
     }
 }
 
