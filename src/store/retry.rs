@@ -102,12 +102,26 @@ impl<S: Store> Retrying<S> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
+        self.persist_since(operation, part, attempt).await.map(|(answer, _)| answer)
+    }
+
+    /// Tries until there is an answer to keep. Returns it with the time of the first try whose outcome is
+    /// not known, by our clock.
+    async fn persist_since<T, F>(
+        &self,
+        operation: Operation,
+        part: Option<u32>,
+        attempt: impl Fn() -> F,
+    ) -> Result<(T, Option<SystemTime>), StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut tries = Tries::default();
         loop {
             let mut error = match self.limit(operation, attempt()).await {
                 Ok(answer) => {
                     self.earn();
-                    return Ok(answer);
+                    return Ok((answer, tries.unknown_since));
                 }
                 Err(error) => error,
             };
@@ -234,17 +248,9 @@ impl<S: Store> Store for Retrying<S> {
     }
 
     async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
-        let lost = Mutex::new(None);
-        let create = || async {
-            let answer = self.store.create_multipart_upload(request).await;
-            if let (Err(error), Ok(mut lost)) = (&answer, lost.lock()) {
-                *lost = lost.or(error.unknown_since);
-            }
-            answer
-        };
-        let mut created = self.persist(Operation::CreateMultipartUpload, None, create).await?;
-        created.lost_since = lost.into_inner().unwrap_or_default().or(created.lost_since);
-        Ok(created)
+        let create = || self.store.create_multipart_upload(request);
+        let (created, lost) = self.persist_since(Operation::CreateMultipartUpload, None, create).await?;
+        Ok(Created { lost_since: lost.or(created.lost_since), ..created })
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {

@@ -27,7 +27,7 @@ impl<S: Store> Job<'_, S> {
         let (mut sums, mut answer) = sent?;
         if auto && answer.checksum.is_none() && sums.md5.is_none() {
             // The store ignored the checksum. Its ETag may prove the bytes; else it must check their MD5.
-            let md5 = self.sums(Step::Put, &body, Wanted { md5: true, ..Wanted::default() }).await?.md5;
+            let md5 = self.md5(&body).await?;
             if answer.encrypted || answer.etag.as_deref().and_then(etag_md5) != md5 {
                 (sums, answer) = self.put_checked(&body, None, true).await?;
             }
@@ -75,13 +75,20 @@ impl<S: Store> Job<'_, S> {
         Ok((sums, answer.map_err(|e| self.blame(Step::Put, e))?))
     }
 
+    /// Reads the bytes once more for their MD5.
+    async fn md5(&self, body: &Part) -> Result<Option<[u8; 16]>, Error> {
+        Ok(self.sums(Step::Put, body, Wanted { md5: true, ..Wanted::default() }).await?.md5)
+    }
+
     /// Returns what the store says of the object, if it is these bytes.
     async fn put_before(&self, body: &Part, sums: &Sums) -> Option<Written> {
         let head = self.store.head_object(&self.request.target, None).await.ok()?;
         let checksum = head.checksums.iter().find(|theirs| sums.checksum.as_ref() == Some(theirs)).cloned();
-        let wanted = Wanted { md5: true, ..Wanted::default() };
-        let md5 = self.sums(Step::Put, body, wanted).await.ok()?.md5;
-        let same = checksum.is_some() || head.etag.as_deref().and_then(etag_md5) == md5;
+        let same = match (&checksum, sums.md5) {
+            (Some(_), _) => true,
+            (None, md5 @ Some(_)) => head.etag.as_deref().and_then(etag_md5) == md5,
+            (None, None) => head.etag.as_deref().and_then(etag_md5) == self.md5(body).await.ok()?,
+        };
         let ObjectHead { size, etag, version_id, encrypted, .. } = head;
         (same && size == body.len()).then_some(Written { etag, version_id, checksum, encrypted })
     }

@@ -7,7 +7,6 @@ use futures::stream::FuturesUnordered;
 
 use super::Job;
 use super::initiate::Started;
-use super::integrity::Integrity;
 use super::window::Window;
 use crate::checksum::{Sums, Wanted};
 use crate::error::{Error, Mismatch, Step};
@@ -100,7 +99,7 @@ impl<S: Store> Job<'_, S> {
         number: u32,
         body: &Part,
     ) -> Result<(Sums, Result<Written, StoreError>), Error> {
-        let sums = self.sums(step, body, Integrity::wanted(&started.integrity)).await?;
+        let sums = self.sums(step, body, started.integrity.wanted()).await?;
         let request = UploadPart {
             upload: started.upload.clone(),
             number,

@@ -1,22 +1,10 @@
 //! Bytes checked by the store, objects looked at, conditions kept.
 
-use crate::support::command::{Ran, put, run, s3chunk_at};
+use crate::support::command::{put, run, s3chunk_at, upload};
 use crate::support::fault::{
     Algorithm, ChecksumType, Checksums, ConditionalWrites, EtagKind, FaultServer, Op, Personality,
 };
 use crate::support::{MIB5, bytes, file};
-
-/// Uploads a file in chunks of 5 MiB over whatever object is there. No upload is left, and success means our bytes.
-fn upload(server: &FaultServer, size: u64, options: &[&str]) -> Ran {
-    let file = file(size);
-    let ran = put(server, &file.path, "bucket/key", &[&["--json", "--chunk-size", "5MiB"], options].concat());
-    assert!(server.uploads().is_empty(), "an upload is left: {ran}");
-    if ran.exit == 0 {
-        let object = server.object("key").unwrap_or_else(|| panic!("no object: {ran}"));
-        assert!(object.bytes.is_some_and(|bytes| bytes == file.bytes), "another object: {ran}");
-    }
-    ran
-}
 
 fn store(conditional_writes: ConditionalWrites) -> FaultServer {
     FaultServer::start_with(Personality { conditional_writes, ..Personality::default() })

@@ -2,21 +2,9 @@
 
 use std::process::{Child, Command};
 
-use crate::support::command::{Ran, put, s3chunk_at, signal, start};
+use crate::support::command::{Ran, put, s3chunk_at, signal, start, upload};
 use crate::support::fault::{FaultServer, Listing, Op, Personality};
 use crate::support::{MIB5, TestFile, file};
-
-/// Uploads a file in chunks of 5 MiB. Whatever comes of it, no upload is left, and success means our bytes.
-fn upload(server: &FaultServer, size: u64, options: &[&str]) -> Ran {
-    let file = file(size);
-    let ran = put(server, &file.path, "bucket/key", &[&["--json", "--chunk-size", "5MiB"], options].concat());
-    assert!(server.uploads().is_empty(), "an upload is left: {ran}");
-    if ran.exit == 0 {
-        let object = server.object("key").unwrap_or_else(|| panic!("no object: {ran}"));
-        assert!(object.bytes.is_some_and(|bytes| bytes == file.bytes), "another object: {ran}");
-    }
-    ran
-}
 
 fn command(server: &FaultServer, file: &TestFile) -> Command {
     let mut command = s3chunk_at(server);

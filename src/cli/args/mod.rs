@@ -83,7 +83,6 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn put(options: &[&str]) -> Result<PutArgs, clap::Error> {
         let args = ["s3chunk", "put", "f.json", "b/k"].iter().chain(options);

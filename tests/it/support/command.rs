@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use super::fault::FaultServer;
+use super::file;
 
 /// What a run of the command left.
 pub(crate) struct Ran {
@@ -80,6 +81,19 @@ pub(crate) fn s3chunk_at(server: &FaultServer) -> Command {
 /// `s3chunk put FILE TARGET` at the fault server, with further options.
 pub(crate) fn put(server: &FaultServer, file: &Path, target: &str, options: &[&str]) -> Ran {
     run(s3chunk_at(server).arg("put").arg(file).arg(target).args(options))
+}
+
+/// Uploads a file in chunks of 5 MiB to `bucket/key`, over whatever object is there. Whatever comes of it, no upload is
+/// left, and success means our bytes.
+pub(crate) fn upload(server: &FaultServer, size: u64, options: &[&str]) -> Ran {
+    let file = file(size);
+    let ran = put(server, &file.path, "bucket/key", &[&["--json", "--chunk-size", "5MiB"], options].concat());
+    assert!(server.uploads().is_empty(), "an upload is left: {ran}");
+    if ran.exit == 0 {
+        let object = server.object("key").unwrap_or_else(|| panic!("no object: {ran}"));
+        assert!(object.bytes.is_some_and(|bytes| bytes == file.bytes), "another object: {ran}");
+    }
+    ran
 }
 
 /// Runs a command to its end.
