@@ -6,6 +6,7 @@ use crate::checksum::Checksum;
 use crate::plan::PlanError;
 use crate::source::SourceError;
 use crate::store::{StoreError, Upload};
+use crate::upload::Held;
 
 /// A failed upload.
 ///
@@ -112,6 +113,8 @@ pub struct Left {
     pub upload: Upload,
     /// Why it is there.
     pub fate: Fate,
+    /// What it holds; `None` where the store does not tell.
+    pub held: Option<Held>,
 }
 
 /// Why an upload is still in the store.

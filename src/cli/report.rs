@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::args::{OutputArgs, StoreArgs};
@@ -154,7 +155,7 @@ impl Report {
     /// Says of the upload that a failure has left how to go on with it, where it was kept, and how to drop
     /// it: `words` are the command line that failed.
     pub(super) fn ways_on(&self, error: &anyhow::Error, words: &[OsString], store: &StoreArgs) {
-        let Some(Left { upload, fate }) = left(error) else { return };
+        let Some(Left { upload, fate, .. }) = left(error) else { return };
         let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let Upload { target, upload_id } = upload;
         let mut drop: Vec<String> = words.first().cloned().into_iter().collect();
@@ -184,10 +185,13 @@ impl Report {
         if let Some(hint) = hint(error) {
             let _ = writeln!(stderr, "  {hint}");
         }
-        if let Some(Left { upload, fate: Fate::Stuck(cause) }) = left(error) {
+        if let Some(Left { upload, fate: Fate::Stuck(cause), held }) = left(error) {
             let why = cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
             let id = &upload.upload_id;
-            let line = format!("the upload {id} could not be dropped, and its parts are still stored{why}");
+            let held = held.map_or("its parts are still stored".to_owned(), |held| {
+                format!("still holds {} parts, {}", held.parts, ByteSize(held.bytes))
+            });
+            let line = format!("the upload {id} could not be dropped, and {held}{why}");
             let _ = writeln!(stderr, "  {}", printable(&line));
         }
     }

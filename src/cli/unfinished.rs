@@ -129,7 +129,7 @@ async fn drop_all(
             Ok(()) => done(upload, "aborted", report),
             Err(fate) => {
                 done(upload, "failed", report);
-                failed = Some(Left { upload: upload.clone(), fate });
+                failed = Some(Left { upload: upload.clone(), fate, held: None });
             }
         }
     }

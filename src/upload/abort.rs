@@ -1,7 +1,7 @@
 //! The other ending: an upload that is dropped, and seen to be gone.
 
 use super::Job;
-use super::unfinished::uploads_of;
+use super::unfinished::{Held, parts_of, uploads_of};
 use crate::error::{Error, Fate, Left, Step};
 use crate::event::Event;
 use crate::store::{Kind, Store, StoreError, Upload};
@@ -23,7 +23,9 @@ impl<S: Store> Job<'_, S> {
                 abort(self.store, upload, false).await.err()
             }
         };
-        Error { left: fate.map(|fate| Box::new(Left { upload: upload.clone(), fate })), ..error }
+        let Some(fate) = fate else { return error };
+        let held = parts_of(self.store, upload).await.ok().map(Held::from);
+        Error { left: Some(Box::new(Left { upload: upload.clone(), fate, held })), ..error }
     }
 }
 
