@@ -234,6 +234,22 @@ pub struct Sums {
     pub sha256: Option<[u8; 32]>,
 }
 
+impl Sums {
+    /// Whether everything wanted is there.
+    pub(crate) fn hold(&self, wanted: Wanted) -> bool {
+        let checksum = wanted
+            .checksum
+            .is_none_or(|algorithm| self.checksum.as_ref().is_some_and(|sum| sum.algorithm() == algorithm));
+        checksum && (!wanted.md5 || self.md5.is_some()) && (!wanted.sha256 || self.sha256.is_some())
+    }
+
+    /// Returns just those that are wanted.
+    pub(crate) fn only(&self, wanted: Wanted) -> Sums {
+        let checksum = self.checksum.clone().filter(|sum| Some(sum.algorithm()) == wanted.checksum);
+        Sums { checksum, md5: self.md5.filter(|_| wanted.md5), sha256: self.sha256.filter(|_| wanted.sha256) }
+    }
+}
+
 impl Wanted {
     /// Whether nothing is wanted, so that the bytes need no reading.
     pub fn is_nothing(&self) -> bool {

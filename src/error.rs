@@ -34,8 +34,8 @@ pub enum Step {
     UploadPart {
         /// The part, from 1.
         number: u32,
-        /// The number of parts.
-        count: u32,
+        /// The number of parts, where it is known.
+        count: Option<u32>,
     },
     /// Step 3.
     Complete,
@@ -101,6 +101,14 @@ pub enum Mismatch {
         /// Bytes in the store.
         theirs: u64,
     },
+    /// The source is not what the caller expects.
+    #[error("the source's SHA-256 is {found}, and {expected} was expected")]
+    Unexpected {
+        /// What was expected, in hexadecimal.
+        expected: String,
+        /// The source's, in hexadecimal.
+        found: String,
+    },
     /// The store said that it made the object, and has none.
     #[error("the store said that it made the object, and now has none")]
     Absent,
@@ -160,7 +168,10 @@ impl fmt::Display for Step {
             Step::Plan => f.write_str("cannot plan the upload"),
             Step::Put => f.write_str("cannot put the object"),
             Step::Initiate => f.write_str("cannot start the upload"),
-            Step::UploadPart { number, count } => write!(f, "cannot upload part {number} of {count}"),
+            Step::UploadPart { number, count: Some(count) } => {
+                write!(f, "cannot upload part {number} of {count}")
+            }
+            Step::UploadPart { number, count: None } => write!(f, "cannot upload part {number}"),
             Step::Complete => f.write_str("cannot complete the upload"),
             Step::Resume => f.write_str("cannot look for an upload to resume"),
             Step::List => f.write_str("cannot list unfinished uploads"),

@@ -10,7 +10,12 @@ use crate::store::{StoreError, Upload};
 #[non_exhaustive]
 pub enum Event<'a> {
     /// It is known how the source will be cut.
-    Planned(&'a Plan),
+    Planned {
+        /// Size of the object in bytes; `None` for a stream whose end nobody knows.
+        size: Option<u64>,
+        /// The number of parts, 1 for a single request; `None` where it is not known.
+        parts: Option<u32>,
+    },
     /// Step 1 is done.
     Initiated(&'a Upload),
     /// The store has acknowledged these bytes.

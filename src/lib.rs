@@ -29,7 +29,7 @@
 //! let request = Request::new("bucket/backup.tar".parse()?);
 //! let uploaded =
 //!     put(&store, &source, &request, &s3chunk::event::Silent, &CancellationToken::new()).await?;
-//! assert_eq!(uploaded.plan.size(), source.size());
+//! assert_eq!(uploaded.size, source.size());
 //! # Ok(())
 //! # }
 //! ```

@@ -82,12 +82,34 @@ pub enum PlanError {
         /// The largest source that would fit.
         largest: u64,
     },
+    /// A stream went on after the last part that was allowed.
+    #[error("the stream goes on after {max_parts} parts, which hold {size} bytes")]
+    StreamTooLong {
+        /// The most parts that were allowed.
+        max_parts: u32,
+        /// Their size in bytes.
+        size: u64,
+    },
     /// A limit of parts outside 1..=[`MAX_PARTS`].
     #[error("a limit of {max_parts} parts is outside 1 to {MAX_PARTS}")]
     MaxParts {
         /// The limit asked for.
         max_parts: u32,
     },
+}
+
+impl Wishes {
+    /// Returns the size in bytes of the next part of a stream whose end nobody knows, after `sent` bytes:
+    /// the part size that is wished for, later a share of what was sent, so that the limit of parts is
+    /// no limit of the stream for long. Whole mebibytes where it has grown.
+    ///
+    /// With a share of one in 1,000, a stream of 8 MiB parts passes 80 GB in parts below 80 MB, and
+    /// 10,000 parts hold some 17 TiB; where the size is known beforehand, even parts hold
+    /// [`MAX_OBJECT_SIZE`].
+    pub fn next_part_size(&self, sent: u64) -> u64 {
+        let share = sent / u64::from((self.max_parts / 10).max(1));
+        self.part_size.max(share.next_multiple_of(MIB)).min(MAX_PART_SIZE)
+    }
 }
 
 impl Plan {
@@ -237,6 +259,28 @@ mod tests {
             Plan::new(MAX_OBJECT_SIZE + 1, Wishes::default()),
             Err(PlanError::ObjectTooLarge { largest: MAX_OBJECT_SIZE, .. })
         ));
+    }
+
+    #[test]
+    fn the_parts_of_a_stream_grow_late_and_far_enough() {
+        let largest = |wishes: Wishes| {
+            let sizes = (0..wishes.max_parts).scan(0, |sent, _| {
+                let size = wishes.next_part_size(*sent);
+                *sent += size;
+                Some(size)
+            });
+            sizes.collect::<Vec<_>>()
+        };
+        let sizes = largest(Wishes::default());
+        assert!(sizes.is_sorted());
+        assert!(sizes[..1000].iter().all(|size| *size == DEFAULT_PART_SIZE));
+        assert_eq!(sizes.last(), Some(&MAX_PART_SIZE));
+        assert!(sizes.iter().sum::<u64>() > 17 << 40);
+        // A store that takes fewer parts gets larger ones sooner.
+        let few = largest(Wishes { max_parts: 1000, ..Wishes::default() });
+        assert!(few.iter().sum::<u64>() > 1 << 40);
+        let equal = largest(Wishes { part_size: MAX_PART_SIZE, ..Wishes::default() });
+        assert_eq!(equal.iter().sum::<u64>(), MAX_OBJECT_SIZE);
     }
 
     #[test]

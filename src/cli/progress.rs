@@ -177,7 +177,7 @@ impl Screen {
 /// What an event says to a person, and how many `-v` it takes to be said.
 fn words(event: &Event<'_>) -> Option<(u8, String)> {
     Some(match event {
-        Event::Planned(_) => return None,
+        Event::Planned { .. } => return None,
         Event::Initiated(upload) => (1, format!("started the upload {}", upload.upload_id)),
         Event::Stored { part, size } => (1, format!("stored part {part}, {}", ByteSize(*size))),
         Event::Retrying { part, error, wait } => {
@@ -234,7 +234,7 @@ impl State {
 impl Observer for Screen {
     fn event(&self, event: &Event<'_>) {
         match event {
-            Event::Planned(plan) => self.planned(plan.size(), plan.count()),
+            Event::Planned { size, parts } => self.planned(size.unwrap_or(0), parts.unwrap_or(0)),
             Event::Resumed { plan, parts, bytes, .. } => {
                 self.planned(plan.size(), plan.count());
                 self.reused(*parts, *bytes);

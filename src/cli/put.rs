@@ -47,7 +47,7 @@ async fn put(args: &PutArgs, base: Connection, signals: &Signals) -> anyhow::Res
     }
     let screen = Arc::new(Screen::new(&args.output, &request.target));
     let store = RusotoStore::connect(&args.connection(base)).await?;
-    let store = Hedging::new(store, HedgePolicy::new(request.concurrency));
+    let store = Hedging::new(store, HedgePolicy::new(request.window.limit()));
     let store = Retrying::new(store, args.store.retry_policy(), screen.clone(), signals.stop.clone());
     let uploaded = tokio::select! {
         uploaded = upload::put(&store, &source, &request, &*screen, &signals.stop) => uploaded,

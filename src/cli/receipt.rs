@@ -46,13 +46,17 @@ struct ChecksumField {
 
 impl Receipt {
     pub(super) fn new(source: &FileSource, request: &Request, outcome: Outcome, took: Duration) -> Self {
-        let (plan, uploaded, retries) = match outcome {
-            Outcome::DryRun(plan) => (plan, None, 0),
-            Outcome::Uploaded { uploaded, retries } => (uploaded.plan, Some(uploaded), retries),
-        };
-        let part_size = match plan {
-            Plan::Single { .. } => request.wishes.part_size,
-            Plan::Multipart(parts) => parts.part_size(),
+        let (size, parts, chunk_size, uploaded, retries) = match outcome {
+            Outcome::DryRun(plan) => {
+                let chunk_size = match plan {
+                    Plan::Single { .. } => request.wishes.part_size,
+                    Plan::Multipart(parts) => parts.part_size(),
+                };
+                (plan.size(), plan.count(), chunk_size, None, 0)
+            }
+            Outcome::Uploaded { uploaded: it, retries } => {
+                (it.size, it.parts, it.part_size, Some(it), retries)
+            }
         };
         let status = match &uploaded {
             Some(uploaded) if uploaded.resumed => "resumed",
@@ -69,9 +73,9 @@ impl Receipt {
             source: source.path().display().to_string(),
             bucket: request.target.bucket().to_owned(),
             key: request.target.key().to_owned(),
-            size: plan.size(),
-            parts: plan.count(),
-            chunk_size: part_size,
+            size,
+            parts,
+            chunk_size,
             etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
             version_id,
             checksum: checksum.as_ref().map(ChecksumField::new),

@@ -9,23 +9,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// still in the second-level cache when the socket or the cipher reads it.
 pub(super) const BLOCK_SIZE: usize = 64 << 10;
 
-/// Blocks that are not in use. Grows to the most that were ever used at once.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Box<[u8]>>>);
+/// Blocks that are not in use, for one source or many. Grows to the most that were ever used at once.
+/// Clones share their blocks.
+#[derive(Clone, Default)]
+pub struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
 
 /// A block, which goes back to its pool when dropped.
 pub(super) struct Block {
     bytes: Box<[u8]>,
     filled: usize,
-    pool: Arc<Pool>,
+    pool: Pool,
 }
 
 impl Pool {
     /// Takes a block, empty.
-    pub(super) fn take(self: &Arc<Self>) -> Block {
+    pub(super) fn take(&self) -> Block {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = free.unwrap_or_else(|| vec![0; BLOCK_SIZE].into_boxed_slice());
-        Block { bytes, filled: 0, pool: Arc::clone(self) }
+        Block { bytes, filled: 0, pool: self.clone() }
     }
 
     /// The number of blocks that are not in use.
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_dropped_block_is_used_again() {
-        let pool = Arc::new(Pool::default());
+        let pool = Pool::default();
         let first = pool.take().bytes.as_ptr();
         let mut block = pool.take();
         assert_eq!(block.bytes.as_ptr(), first);

@@ -1,10 +1,13 @@
-//! Where the bytes come from: a file, cut into parts that can be read again and again.
+//! Where the bytes come from: a file, or a stream, cut into parts that can be read again and again.
 //!
-//! A [`Part`] names bytes and holds none. Its [`PartReader`] streams them through a few reused
-//! blocks, so that memory does not grow with the part, and a retry or a checksum just reads again.
+//! A [`Part`] of a file names bytes and holds none. Its [`PartReader`] streams them through a few reused
+//! blocks, so that memory does not grow with the part, and a retry or a checksum just reads again. A part
+//! of a stream holds its bytes.
 
 mod block;
+mod child;
 mod part;
+mod stream;
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -13,21 +16,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use block::Pool;
 pub use part::{Part, PartReader};
+pub use stream::{DEFAULT_MEMORY, StreamSource};
 
-use block::Pool;
+/// What is to be uploaded.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// A file.
+    File(&'a FileSource),
+    /// A stream.
+    Stream(&'a StreamSource),
+}
 
 /// A file that is to be uploaded, held open.
 pub struct FileSource {
     opened: Arc<Opened>,
-    pool: Arc<Pool>,
+    pool: Pool,
 }
 
 /// A file as it was when it was opened.
 struct Opened {
     path: PathBuf,
     file: File,
-    identity: Identity,
+    /// `None` for a file of our own, which nobody else can change.
+    identity: Option<Identity>,
 }
 
 /// What must not change while a file is uploaded.
@@ -64,6 +77,40 @@ pub enum SourceError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A stream can't be read.
+    #[error("cannot read {name}")]
+    Stream {
+        /// What it is.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A command can't be started.
+    #[error("cannot run {command}")]
+    Start {
+        /// Its name.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The command that printed the bytes failed, so that they may not be all.
+    #[error("{command} failed: {status}")]
+    Command {
+        /// Its name.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// It has not the size that the caller expects.
+    #[error("{name} has {found} bytes, and {expected} were expected")]
+    Size {
+        /// What it is.
+        name: String,
+        /// The size expected, in words.
+        expected: String,
+        /// Its size, in words.
+        found: String,
     },
     /// It is not what it was when the upload began.
     #[error("{} changed during the upload: {change}", path.display())]
@@ -103,6 +150,14 @@ impl FileSource {
     /// # Errors
     /// When it is missing, unreadable, a folder, or a special file.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
+        Self::open_with(path, Pool::default())
+    }
+
+    /// Opens a regular file that is to be read through the blocks of `pool`.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn open_with(path: impl Into<PathBuf>, pool: Pool) -> Result<Self, SourceError> {
         let path = path.into();
         // Looked at before it is opened: to open a pipe would wait for its writer.
         let kind = match std::fs::metadata(&path) {
@@ -124,7 +179,7 @@ impl FileSource {
         match opened {
             Ok((_, _, false)) => Err(SourceError::Special(path)),
             Ok((file, identity, true)) => {
-                Ok(FileSource { opened: Arc::new(Opened { path, file, identity }), pool: Arc::default() })
+                Ok(FileSource { opened: Arc::new(Opened { path, file, identity: Some(identity) }), pool })
             }
             Err(source) => Err(SourceError::Open { path, source }),
         }
@@ -137,12 +192,12 @@ impl FileSource {
 
     /// Size in bytes when it was opened.
     pub fn size(&self) -> u64 {
-        self.opened.identity.size
+        self.opened.identity.map_or(0, |identity| identity.size)
     }
 
     /// Returns the part that holds these bytes of the file.
     pub fn part(&self, range: Range<u64>) -> Part {
-        Part::new(Arc::clone(&self.opened), Arc::clone(&self.pool), range)
+        Part::of(Arc::clone(&self.opened), self.pool.clone(), range)
     }
 
     /// Checks that the file is still what was opened: its size, its time, and its place.
@@ -154,21 +209,68 @@ impl FileSource {
     }
 }
 
+impl<'a> Source<'a> {
+    /// What errors call it.
+    pub fn name(&self) -> String {
+        match self {
+            Source::File(file) => file.path().display().to_string(),
+            Source::Stream(stream) => stream.name().to_owned(),
+        }
+    }
+
+    /// Checks that a file is still what was opened; of a stream there is nothing to check.
+    ///
+    /// # Errors
+    /// As [`FileSource::check_unchanged`].
+    pub fn check_unchanged(&self) -> Result<(), SourceError> {
+        match self {
+            Source::File(file) => file.check_unchanged(),
+            Source::Stream(_) => Ok(()),
+        }
+    }
+
+    /// Returns the error of bytes that can't be read.
+    pub(crate) fn unreadable(&self, source: io::Error) -> SourceError {
+        match self {
+            Source::File(file) => SourceError::Read { path: file.path().to_owned(), source },
+            Source::Stream(stream) => SourceError::Stream { name: stream.name().to_owned(), source },
+        }
+    }
+}
+
+impl<'a> From<&'a FileSource> for Source<'a> {
+    fn from(file: &'a FileSource) -> Self {
+        Source::File(file)
+    }
+}
+
+impl<'a> From<&'a StreamSource> for Source<'a> {
+    fn from(stream: &'a StreamSource) -> Self {
+        Source::Stream(stream)
+    }
+}
+
 impl Opened {
+    /// Returns a file that is nobody else's.
+    fn own(name: &str, file: File) -> Self {
+        Opened { path: name.into(), file, identity: None }
+    }
+
     fn check_unchanged(&self) -> Result<(), SourceError> {
+        let Some(identity) = self.identity else { return Ok(()) };
         let changed = |change| SourceError::Changed { path: self.path.clone(), change };
         let read = |source| SourceError::Read { path: self.path.clone(), source };
         let held = Identity::of(&self.file.metadata().map_err(read)?);
-        self.identity.compare(&held).map_err(changed)?;
+        identity.compare(&held).map_err(changed)?;
         let named = match std::fs::metadata(&self.path) {
             Ok(metadata) => Identity::of(&metadata),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(changed(Change::Gone)),
             Err(e) => return Err(read(e)),
         };
-        if !self.identity.same_file(&named) {
+        if !identity.same_file(&named) {
             return Err(changed(Change::Replaced));
         }
-        self.identity.compare(&named).map_err(changed)
+        identity.compare(&named).map_err(changed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Some bytes of a file, readable as often as needed.
+//! Some bytes of a file or a stream, readable as often as needed.
 
 use std::fs::File;
 use std::io;
@@ -13,24 +13,42 @@ use tokio::task::JoinHandle;
 
 use super::Opened;
 use super::block::{Block, Pool};
+use super::stream::Held;
 use crate::checksum::{Pass, Sums, Wanted};
 
-/// Some bytes of a file. Cheap to clone; reads nothing by itself.
+/// Some bytes of a file or a stream. Cheap to clone; reads nothing by itself.
 #[derive(Clone)]
-pub struct Part {
+pub struct Part(Place);
+
+/// Where the bytes are.
+#[derive(Clone)]
+enum Place {
+    File(InFile),
+    Memory(Arc<Held>),
+}
+
+#[derive(Clone)]
+struct InFile {
     opened: Arc<Opened>,
-    pool: Arc<Pool>,
+    pool: Pool,
     range: Range<u64>,
 }
 
 impl Part {
-    pub(super) fn new(opened: Arc<Opened>, pool: Arc<Pool>, range: Range<u64>) -> Self {
-        Part { opened, pool, range }
+    pub(super) fn of(opened: Arc<Opened>, pool: Pool, range: Range<u64>) -> Self {
+        Part(Place::File(InFile { opened, pool, range }))
+    }
+
+    pub(super) fn held(held: Held) -> Self {
+        Part(Place::Memory(Arc::new(held)))
     }
 
     /// Length in bytes.
     pub fn len(&self) -> u64 {
-        self.range.end.saturating_sub(self.range.start)
+        match &self.0 {
+            Place::File(file) => file.range.end.saturating_sub(file.range.start),
+            Place::Memory(held) => held.len,
+        }
     }
 
     /// Whether there are no bytes.
@@ -40,7 +58,12 @@ impl Part {
 
     /// Returns a reader at the part's first byte.
     pub fn reader(&self) -> PartReader {
-        PartReader { part: self.clone(), at: self.range.start, reading: None }
+        PartReader(match &self.0 {
+            Place::File(file) => {
+                Reading::File(FileReader { at: file.range.start, file: file.clone(), reading: None })
+            }
+            Place::Memory(held) => Reading::Memory(Arc::clone(held), 0),
+        })
     }
 
     /// Reads the part and returns what is wanted of its bytes.
@@ -51,15 +74,25 @@ impl Part {
         if wanted.is_nothing() {
             return Ok(Sums::default());
         }
-        let part = self.clone();
+        if let Place::Memory(held) = &self.0
+            && held.sums.hold(wanted)
+        {
+            return Ok(held.sums.only(wanted));
+        }
+        let place = self.0.clone();
         // One hand-over a part: a pass is minutes of work for large parts, and may wait for a disk.
         let pass = move || {
             let mut pass = Pass::new(wanted);
-            let mut block = part.pool.take();
-            let mut at = part.range.start;
-            while at < part.range.end {
-                at += read_at(&part.opened.file, &mut block, at, part.range.end)? as u64;
-                pass.update(block.as_ref());
+            match place {
+                Place::File(InFile { opened, pool, range }) => {
+                    let mut block = pool.take();
+                    let mut at = range.start;
+                    while at < range.end {
+                        at += read_at(&opened.file, &mut block, at, range.end)? as u64;
+                        pass.update(block.as_ref());
+                    }
+                }
+                Place::Memory(held) => held.blocks.iter().for_each(|block| pass.update(block)),
             }
             Ok(pass.finish())
         };
@@ -73,8 +106,16 @@ impl Part {
 ///
 /// What lies in the page cache is read on the spot, since to hand blocks from thread to thread costs
 /// half as much again; what must come from a disk is read off the runtime's threads.
-pub struct PartReader {
-    part: Part,
+pub struct PartReader(Reading);
+
+enum Reading {
+    File(FileReader),
+    /// Held bytes, and how many of their blocks were given.
+    Memory(Arc<Held>, usize),
+}
+
+struct FileReader {
+    file: InFile,
     at: u64,
     reading: Option<JoinHandle<io::Result<Block>>>,
 }
@@ -83,22 +124,35 @@ impl Stream for PartReader {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let end = this.part.range.end;
+        match &mut self.0 {
+            Reading::File(file) => file.poll_next(cx),
+            Reading::Memory(held, given) => {
+                let block = held.blocks.get(*given).cloned();
+                *given += 1;
+                Poll::Ready(block.map(Ok))
+            }
+        }
+    }
+}
+
+impl FileReader {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let this = self;
+        let end = this.file.range.end;
         if this.at >= end {
             return Poll::Ready(None);
         }
         let block = match &mut this.reading {
             Some(reading) => ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten(),
             None => {
-                let mut block = this.part.pool.take();
-                match read_cached(&this.part.opened.file, &mut block, this.at, end) {
+                let mut block = this.file.pool.take();
+                match read_cached(&this.file.opened.file, &mut block, this.at, end) {
                     Some(read) => read.map(|_| block),
                     None => {
-                        let (opened, at) = (Arc::clone(&this.part.opened), this.at);
+                        let (opened, at) = (Arc::clone(&this.file.opened), this.at);
                         let read = move || read_at(&opened.file, &mut block, at, end).map(|_| block);
                         this.reading = Some(tokio::task::spawn_blocking(read));
-                        return self.poll_next(cx);
+                        return this.poll_next(cx);
                     }
                 }
             }
@@ -108,7 +162,7 @@ impl Stream for PartReader {
             // The last block is held back until the file is seen unchanged: without it a request is not
             // whole, and no object comes of it.
             if this.at + block.as_ref().len() as u64 >= end {
-                this.part.opened.check_unchanged().map_err(io::Error::other)?;
+                this.file.opened.check_unchanged().map_err(io::Error::other)?;
             }
             Ok(block)
         });

@@ -11,16 +11,17 @@ use super::{Job, Uploaded};
 use crate::checksum::Checksum;
 use crate::error::{Error, Mismatch, Step};
 use crate::event::Event;
-use crate::plan::{Parts, Plan};
+use crate::source::Source;
 use crate::store::{
     CompleteMultipartUpload, CompletedPart, Kind, ObjectHead, Operation, Store, StoreError, Written,
 };
 
 /// What the finished object must be.
-struct Expected {
-    size: u64,
-    etag: Option<String>,
-    checksum: Option<Checksum>,
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) size: u64,
+    pub(super) etag: Option<String>,
+    pub(super) checksum: Option<Checksum>,
 }
 
 impl<S: Store> Job<'_, S> {
@@ -29,7 +30,7 @@ impl<S: Store> Job<'_, S> {
         &self,
         started: &Started,
         stored: Vec<CompletedPart>,
-    ) -> Result<Uploaded, Error> {
+    ) -> Result<(Uploaded, Expected), Error> {
         match self.complete_once(started, &stored).await {
             Err(error) if error.store_error().is_some_and(|e| e.has_code("InvalidPart")) => {
                 let stored = self.send_missing(started, stored, error).await?;
@@ -56,26 +57,34 @@ impl<S: Store> Job<'_, S> {
                 |held: &CompletedPart| held.number == part.number && bare(&held.etag) == bare(&part.etag);
             Some(part.number) != named && held.as_ref().is_none_or(|held| held.iter().any(same))
         });
-        if stored.len() == count {
+        // What a stream gave is gone.
+        if stored.len() == count || matches!(self.source, Source::Stream(_)) {
             return Err(refusal);
         }
-        self.upload_parts(started, stored).await
+        self.upload_parts(started, stored, None).await
     }
 
-    async fn complete_once(&self, started: &Started, stored: &[CompletedPart]) -> Result<Uploaded, Error> {
-        let parts = started.parts;
-        check_count(parts, stored)?;
+    async fn complete_once(
+        &self,
+        started: &Started,
+        stored: &[CompletedPart],
+    ) -> Result<(Uploaded, Expected), Error> {
+        let size = match self.source {
+            Source::File(file) => file.size(),
+            Source::Stream(stream) => stream.taken(),
+        };
+        check_count(started.parts.map(|parts| parts.count()), size, stored)?;
         self.check_source(Step::Complete)?;
         self.observer.event(&Event::Completing);
         let sums = stored.iter().map(|part| Some((part.checksum.as_ref()?, part.size)));
         let checksum = sums.collect::<Option<Vec<_>>>().and_then(Checksum::of_parts);
         // What the store has not confirmed to know may be of some older object in its answers.
         let checksum = checksum.filter(|sum| Some(sum.algorithm()) == started.integrity.confirmed);
-        let expected = Expected { size: parts.size(), etag: multipart_etag(stored), checksum };
+        let expected = Expected { size, etag: multipart_etag(stored), checksum };
         let request = CompleteMultipartUpload {
             upload: started.upload.clone(),
             parts: stored.to_vec(),
-            size: parts.size(),
+            size,
             checksum: expected.checksum.clone(),
             attributes: self.request.attributes.clone(),
             condition: self.request.condition.clone(),
@@ -89,7 +98,9 @@ impl<S: Store> Job<'_, S> {
             Err(error) => return Err(self.blame(Step::Complete, error)),
         };
         let upload_id = Some(started.upload.upload_id.clone());
-        Ok(Uploaded { upload_id, ..Uploaded::new(Plan::Multipart(parts), answer) })
+        let part_size = started.parts.map_or(self.request.wishes.part_size, |parts| parts.part_size());
+        let count = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        Ok((Uploaded { upload_id, ..Uploaded::new(size, count, part_size, answer) }, expected))
     }
 
     /// Compares the answer with the bytes; looks at the object where the answer proves nothing.
@@ -136,12 +147,7 @@ impl<S: Store> Job<'_, S> {
         if compare_head(&head, expected).is_err() {
             return Err(failed());
         }
-        let known = |sum: &Checksum| expected.checksum.as_ref() == Some(sum);
-        let same = head.checksums.iter().any(known)
-            || match (&expected.etag, &head.etag) {
-                (Some(ours), Some(theirs)) => ours == bare(theirs),
-                _ => false,
-            };
+        let same = is_same(&head, expected);
         // An older object can be the same. It is ours if the upload is gone and the object no older; one
         // of the two will do where there is a proof of the bytes, and the other can't be asked for.
         let newer = started.date.zip(head.modified).map(|(began, made)| made >= began);
@@ -158,7 +164,7 @@ impl<S: Store> Job<'_, S> {
         if !ours {
             return Err(failed());
         }
-        let checksum = head.checksums.into_iter().find(known);
+        let checksum = head.checksums.into_iter().find(|sum| Some(sum) == expected.checksum.as_ref());
         Ok(Written {
             etag: answer.etag.or(head.etag),
             version_id: answer.version_id.or(head.version_id),
@@ -169,19 +175,28 @@ impl<S: Store> Job<'_, S> {
 }
 
 /// Checks that the parts are all there, each once and in order, before the store is told so.
-fn check_count(parts: Parts, stored: &[CompletedPart]) -> Result<(), Error> {
-    let in_order = parts.numbers().eq(stored.iter().map(|part| part.number));
-    let size: u64 = stored.iter().map(|part| part.size).sum();
-    if in_order && size == parts.size() {
+///
+/// `count` is not known of a stream, whose parts must be without a gap all the same.
+fn check_count(count: Option<u32>, size: u64, stored: &[CompletedPart]) -> Result<(), Error> {
+    let in_order = (1..).zip(stored).all(|(number, part)| part.number == number);
+    let all = count.is_none_or(|count| usize::try_from(count) == Ok(stored.len()));
+    let stored_size: u64 = stored.iter().map(|part| part.size).sum();
+    if in_order && all && stored_size == size {
         return Ok(());
     }
-    let message = format!("{} of {} parts were stored", stored.len(), parts.count());
+    let message = format!("{} parts with {stored_size} of {size} bytes were stored", stored.len());
     let error = StoreError::new(Operation::CompleteMultipartUpload, Kind::Refused, message);
     Err(Error::new(Step::Complete, error))
 }
 
+/// Whether the store proves that the object is what it must be: by checksum or ETag.
+pub(super) fn is_same(head: &ObjectHead, expected: &Expected) -> bool {
+    head.checksums.iter().any(|sum| Some(sum) == expected.checksum.as_ref())
+        || expected.etag.as_deref().is_some_and(|ours| head.etag.as_deref().map(bare) == Some(ours))
+}
+
 /// Compares what the store says of the object with what it must be, as far as it says anything.
-fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(), Mismatch> {
+pub(super) fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(), Mismatch> {
     if head.size != expected.size {
         return Err(Mismatch::Size { ours: expected.size, theirs: head.size });
     }

@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use tokio_util::sync::CancellationToken;
-
 use super::abort::abort;
 use super::integrity::{Integrity, refuses_checksum};
 use super::unfinished::uploads_of;
@@ -17,7 +15,8 @@ use crate::store::{CreateMultipartUpload, Created, Store, StoreError, Upload};
 /// An upload that has begun.
 pub(super) struct Started {
     pub(super) upload: Upload,
-    pub(super) parts: Parts,
+    /// How the source is cut; `None` for a stream whose end nobody knows.
+    pub(super) parts: Option<Parts>,
     pub(super) integrity: Integrity,
     /// When it began, by the store's clock.
     pub(super) date: Option<SystemTime>,
@@ -28,10 +27,10 @@ pub(super) struct Started {
 }
 
 impl<S: Store> Job<'_, S> {
-    /// Starts the upload. It is waited for even when `stop` is cancelled: an upload whose id is not
+    /// Starts the upload. It is waited for even when somebody asks to stop: an upload whose id is not
     /// known could not be dropped.
-    pub(super) async fn initiate(&self, parts: Parts, stop: &CancellationToken) -> Result<Started, Error> {
-        if stop.is_cancelled() {
+    pub(super) async fn initiate(&self, parts: Option<Parts>) -> Result<Started, Error> {
+        if self.stop.is_cancelled() {
             return Err(Error::new(Step::Stop, Cause::Interrupted));
         }
         let wish = self.request.checksum;

@@ -5,6 +5,7 @@
 
 mod abort;
 mod complete;
+mod expect;
 mod initiate;
 mod integrity;
 mod put_object;
@@ -20,19 +21,22 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 pub use abort::abort;
+pub use expect::Expect;
 pub use integrity::ChecksumWish;
 pub use unfinished::{Held, Unfinished, unfinished, uploads_of};
 pub use verify::{Proof, Verdict, verify};
+pub use window::{Place, Window};
 
 use crate::Target;
-use crate::checksum::Checksum;
+use crate::checksum::{Checksum, Wanted};
 use crate::error::{Cause, Error, Step};
 use crate::event::{Event, Observer};
 use crate::plan::{Parts, Plan, Wishes};
-use crate::source::{FileSource, SourceError};
+use crate::source::{FileSource, Part, Source, SourceError, StreamSource};
 use crate::store::{
     Attributes, CompletedPart, Condition, Kind, ObjectHead, Operation, Store, StoreError, Upload, Written,
 };
+use complete::{Expected, compare_head, is_same};
 use initiate::Started;
 use integrity::bare;
 
@@ -46,8 +50,8 @@ pub struct Request {
     pub target: Target,
     /// How to cut the source.
     pub wishes: Wishes,
-    /// The most parts in flight at once; 0 counts as 1.
-    pub concurrency: usize,
+    /// How much may be in flight at once; uploads at the same time may share it.
+    pub window: Window,
     /// How the store is to check the bytes.
     pub checksum: ChecksumWish,
     /// What is said of the object.
@@ -56,6 +60,8 @@ pub struct Request {
     pub condition: Option<Condition>,
     /// Whether to go on with an upload that is there, and to leave one there on a failure.
     pub resume: bool,
+    /// What the source must be for the object to be made.
+    pub expect: Expect,
     /// Whether to look at the finished object, whatever the store's answers have proved.
     pub verify: bool,
 }
@@ -66,11 +72,12 @@ impl Request {
         Request {
             target,
             wishes: Wishes::default(),
-            concurrency: DEFAULT_CONCURRENCY,
+            window: Window::new(DEFAULT_CONCURRENCY),
             checksum: ChecksumWish::Auto,
             attributes: Attributes::new(),
             condition: None,
             resume: false,
+            expect: Expect::default(),
             verify: false,
         }
     }
@@ -79,8 +86,12 @@ impl Request {
 /// A finished upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uploaded {
-    /// How it was cut.
-    pub plan: Plan,
+    /// Size of the object in bytes.
+    pub size: u64,
+    /// The number of its parts; 1 where it went in a single request.
+    pub parts: u32,
+    /// Size of its first parts in bytes; those of a stream may be larger later.
+    pub part_size: u64,
     /// The object's ETag, quotes included, where the store said it.
     pub etag: Option<String>,
     /// The object's version, where the bucket keeps them.
@@ -99,19 +110,37 @@ pub struct Uploaded {
 
 impl Uploaded {
     /// Returns an upload that began here, as the store answered to it.
-    fn new(plan: Plan, answer: Written) -> Self {
+    fn new(size: u64, parts: u32, part_size: u64, answer: Written) -> Self {
         let Written { etag, version_id, checksum, .. } = answer;
-        let (upload_id, resumed, reused_parts, reused_bytes) = (None, false, 0, 0);
-        Uploaded { plan, etag, version_id, checksum, upload_id, resumed, reused_parts, reused_bytes }
+        Uploaded {
+            size,
+            parts,
+            part_size,
+            etag,
+            version_id,
+            checksum,
+            upload_id: None,
+            resumed: false,
+            reused_parts: 0,
+            reused_bytes: 0,
+        }
     }
 }
 
 /// What every step of one upload works with.
 struct Job<'a, S> {
     store: &'a S,
-    source: &'a FileSource,
+    source: Source<'a>,
     request: &'a Request,
     observer: &'a dyn Observer,
+    stop: &'a CancellationToken,
+}
+
+/// The first part, as far as it is there, and a place for it.
+struct Next {
+    place: Place,
+    /// `None` for the first that the source gives.
+    part: Option<Part>,
 }
 
 /// Uploads `source`. When it returns an error, nothing is left in the store but what the error names.
@@ -122,46 +151,20 @@ struct Job<'a, S> {
 ///
 /// # Errors
 /// At the first step, and for the first part, that fails for good; or when the source changed.
-pub async fn put<S: Store>(
-    store: &S,
-    source: &FileSource,
-    request: &Request,
-    observer: &dyn Observer,
-    stop: &CancellationToken,
+pub async fn put<'a, S: Store>(
+    store: &'a S,
+    source: impl Into<Source<'a>>,
+    request: &'a Request,
+    observer: &'a dyn Observer,
+    stop: &'a CancellationToken,
 ) -> Result<Uploaded, Error> {
     if !request.target.is_object() {
         return Err(Error::new(Step::Plan, Cause::NoKey));
     }
-    let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
-    observer.event(&Event::Planned(&plan));
-    let job = Job { store, source, request, observer };
-    let run = async {
-        job.check_condition().await?;
-        match plan {
-            Plan::Single { .. } => job.put_object(plan).await,
-            Plan::Multipart(parts) => job.three_steps(parts, stop).await,
-        }
-    };
-    let uploaded = tokio::select! {
-        biased;
-        uploaded = run => uploaded?,
-        () = interrupted(plan, stop) => return Err(Error::new(Step::Stop, Cause::Interrupted)),
-    };
-    if request.verify {
-        tokio::select! {
-            proved = job.prove() => proved?,
-            () = stop.cancelled() => return Err(Error::new(Step::Verify, Cause::Interrupted)),
-        }
-    }
-    Ok(uploaded)
-}
-
-/// Returns when an upload in a single request is to end. One in three steps ends by itself, and in good
-/// order.
-async fn interrupted(plan: Plan, stop: &CancellationToken) {
-    match plan {
-        Plan::Single { .. } => stop.cancelled().await,
-        Plan::Multipart(_) => std::future::pending().await,
+    let job = Job { store, source: source.into(), request, observer, stop };
+    match job.source {
+        Source::File(file) => job.put_file(file).await,
+        Source::Stream(stream) => job.put_stream(stream).await,
     }
 }
 
@@ -174,23 +177,90 @@ fn stopped(error: Error, stop: &CancellationToken) -> Error {
 }
 
 impl<S: Store> Job<'_, S> {
-    async fn three_steps(&self, parts: Parts, stop: &CancellationToken) -> Result<Uploaded, Error> {
-        let (started, reused) = self.begin(parts, stop).await?;
+    async fn put_file(&self, file: &FileSource) -> Result<Uploaded, Error> {
+        let plan = Plan::new(file.size(), self.request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
+        self.planned(Some(&plan));
+        // One place for all that comes before the first part, so that many uploads do not begin at once.
+        let place = self.unless_stopped(self.request.window.enter()).await?;
+        self.unless_stopped(self.check_expected(file)).await??;
+        self.unless_stopped(self.check_condition()).await??;
+        let (uploaded, expected) = match plan {
+            Plan::Single { size } => self.unless_stopped(self.put_object(file.part(0..size))).await??,
+            Plan::Multipart(parts) => {
+                let (started, reused) = self.begin(parts).await?;
+                self.three_steps(started, reused, Next { place, part: None }).await?
+            }
+        };
+        self.finally(uploaded, &expected).await
+    }
+
+    async fn put_stream(&self, stream: &StreamSource) -> Result<Uploaded, Error> {
+        let wishes = self.request.wishes;
+        let plan = self.request.expect.size.map(|size| Plan::new(size, wishes)).transpose();
+        let plan = plan.map_err(|e| Error::new(Step::Plan, e))?;
+        self.planned(plan.as_ref());
+        let parts = match plan {
+            Some(Plan::Multipart(parts)) => Some(parts),
+            _ => None,
+        };
+        let place = self.unless_stopped(self.request.window.enter()).await?;
+        self.unless_stopped(self.check_condition()).await??;
+        let wanted = Wanted {
+            checksum: self.request.checksum.algorithm(),
+            md5: false,
+            sha256: self.store.signs_payload(),
+        };
+        let first = async {
+            let size = parts.map_or(wishes.part_size, |parts| parts.part_size());
+            let part = stream.next(size, wanted).await?;
+            Ok::<_, SourceError>((stream.is_at_end().await?, part))
+        };
+        let first = self.unless_stopped(first).await?;
+        let (whole, part) = first.map_err(|e| Error::new(Step::Put, e))?;
+        let (uploaded, expected) = if whole {
+            self.unless_stopped(self.finish_source(Step::Put)).await??;
+            self.unless_stopped(self.put_object(part)).await??
+        } else {
+            let started = self.initiate(parts).await.map_err(|error| stopped(error, self.stop))?;
+            self.three_steps(started, Vec::new(), Next { place, part: Some(part) }).await?
+        };
+        self.finally(uploaded, &expected).await
+    }
+
+    fn planned(&self, plan: Option<&Plan>) {
+        let (size, parts) = (plan.map(Plan::size), plan.map(Plan::count));
+        self.observer.event(&Event::Planned { size, parts });
+    }
+
+    /// Looks at the finished object, where that is wanted.
+    async fn finally(&self, uploaded: Uploaded, expected: &Expected) -> Result<Uploaded, Error> {
+        if self.request.verify {
+            let proved = self.unless_stopped(self.prove(expected)).await;
+            proved.map_err(|error| Error { step: Step::Verify, ..error })??;
+        }
+        Ok(uploaded)
+    }
+
+    async fn three_steps(
+        &self,
+        started: Started,
+        reused: Vec<CompletedPart>,
+        next: Next,
+    ) -> Result<(Uploaded, Expected), Error> {
         let reused_parts = u32::try_from(reused.len()).unwrap_or(u32::MAX);
         let reused_bytes = reused.iter().map(|part| part.size).sum();
         let steps = async {
-            let stored = tokio::select! {
-                stored = self.upload_parts(&started, reused) => stored?,
-                () = stop.cancelled() => return Err(Error::new(Step::Stop, Cause::Interrupted)),
-            };
+            let stored = self.unless_stopped(self.upload_parts(&started, reused, Some(next))).await??;
+            self.unless_stopped(self.finish_source(Step::Complete)).await??;
             // What has been asked for can't be taken back: the answer is waited for, if not for long.
             self.complete(&started, stored).await
         };
         let outcome = AssertUnwindSafe(steps).catch_unwind().await;
-        let outcome = outcome.map(|done| done.map_err(|error| stopped(error, stop)));
+        let outcome = outcome.map(|done| done.map_err(|error| stopped(error, self.stop)));
         let ended = match outcome {
-            Ok(Ok(uploaded)) => {
-                Ok(Uploaded { resumed: started.resumed, reused_parts, reused_bytes, ..uploaded })
+            Ok(Ok((uploaded, expected))) => {
+                let resumed = started.resumed;
+                Ok((Uploaded { resumed, reused_parts, reused_bytes, ..uploaded }, expected))
             }
             Ok(Err(error)) => Err(self.end(error, &started.upload).await),
             Err(panic) => {
@@ -206,22 +276,23 @@ impl<S: Store> Job<'_, S> {
     }
 
     /// Goes on with an upload that is there, where that is wanted and there is one, or starts one.
-    async fn begin(
-        &self,
-        parts: Parts,
-        stop: &CancellationToken,
-    ) -> Result<(Started, Vec<CompletedPart>), Error> {
-        if self.request.resume {
-            let found = tokio::select! {
-                found = self.resume(parts) => found?,
-                () = stop.cancelled() => return Err(Error::new(Step::Stop, Cause::Interrupted)),
-            };
-            if let Some(found) = found {
-                return Ok(found);
-            }
+    async fn begin(&self, parts: Parts) -> Result<(Started, Vec<CompletedPart>), Error> {
+        if self.request.resume
+            && let Some(found) = self.unless_stopped(self.resume(parts)).await??
+        {
+            return Ok(found);
         }
-        let started = self.initiate(parts, stop).await.map_err(|error| stopped(error, stop))?;
+        let started = self.initiate(Some(parts)).await.map_err(|error| stopped(error, self.stop))?;
         Ok((started, Vec::new()))
+    }
+
+    /// Does what can be left off at any time, unless somebody asks to stop.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.stop.cancelled() => Err(Error::new(Step::Stop, Cause::Interrupted)),
+        }
     }
 
     /// Looks whether the object's condition holds before a byte is sent: a store may check it at the very
@@ -246,16 +317,28 @@ impl<S: Store> Job<'_, S> {
         Err(Error::new(Step::Put, error))
     }
 
-    /// Asks the store once more what it has, and compares that with the source read anew.
-    async fn prove(&self) -> Result<(), Error> {
-        let part_size = self.request.wishes.part_size;
-        match verify(self.store, self.source, &self.request.target, part_size).await? {
-            Verdict::Same(_) => {}
-            Verdict::Different(mismatch) => return Err(Error::new(Step::Verify, mismatch)),
-            Verdict::Unknown => {
-                let notice = "the store tells the object's size and nothing else to verify it by";
-                self.observer.event(&Event::Notice(notice));
+    /// Asks the store once more what it has, and compares that with the source read anew, or with what was
+    /// computed of a stream while it was read.
+    async fn prove(&self, expected: &Expected) -> Result<(), Error> {
+        let target = &self.request.target;
+        let known = match self.source {
+            Source::File(file) => {
+                match verify(self.store, file, target, self.request.wishes.part_size).await? {
+                    Verdict::Same(_) => true,
+                    Verdict::Different(mismatch) => return Err(Error::new(Step::Verify, mismatch)),
+                    Verdict::Unknown => false,
+                }
             }
+            Source::Stream(_) => {
+                let head = self.store.head_object(target, None).await;
+                let head = head.map_err(|e| Error::new(Step::Verify, e))?;
+                compare_head(&head, expected).map_err(|e| Error::new(Step::Verify, e))?;
+                is_same(&head, expected)
+            }
+        };
+        if !known {
+            let notice = "the store tells the object's size and nothing else to verify it by";
+            self.observer.event(&Event::Notice(notice));
         }
         Ok(())
     }
@@ -275,8 +358,7 @@ impl<S: Store> Job<'_, S> {
             return Error::new(step, StoreError { kind: Kind::Precondition, ..error });
         }
         if error.kind == Kind::Body {
-            let source = std::io::Error::other(error.message);
-            return Error::new(step, SourceError::Read { path: self.source.path().to_owned(), source });
+            return Error::new(step, self.source.unreadable(std::io::Error::other(error.message)));
         }
         Error::new(step, error)
     }

@@ -1,11 +1,11 @@
 //! The single request of an object that fits in one chunk.
 
+use super::complete::Expected;
 use super::integrity::{compare_checksum, etag_md5, refuses_checksum};
 use super::{ChecksumWish, Job, Uploaded};
-use crate::checksum::{Algorithm, Sums, Wanted};
+use crate::checksum::{Algorithm, Sums, Wanted, hex};
 use crate::error::{Error, Step};
 use crate::event::Event;
-use crate::plan::Plan;
 use crate::source::Part;
 use crate::store::{Kind, ObjectHead, Operation, PutObject, Store, StoreError, Written};
 
@@ -13,13 +13,12 @@ use crate::store::{Kind, ObjectHead, Operation, PutObject, Store, StoreError, Wr
 const MD5_ALONG: u64 = 16 << 20;
 
 impl<S: Store> Job<'_, S> {
-    /// Puts the whole source as one object.
-    pub(super) async fn put_object(&self, plan: Plan) -> Result<Uploaded, Error> {
-        let body = self.source.part(0..plan.size());
+    /// Puts the whole source, which is `body`, as one object.
+    pub(super) async fn put_object(&self, body: Part) -> Result<(Uploaded, Expected), Error> {
         let wish = self.request.checksum;
         let auto = wish == ChecksumWish::Auto;
         // Where it costs next to nothing the MD5 goes along, for stores that know nothing else.
-        let md5 = wish == ChecksumWish::Md5 || (auto && plan.size() <= MD5_ALONG);
+        let md5 = wish == ChecksumWish::Md5 || (auto && body.len() <= MD5_ALONG);
         let mut sent = self.put_checked(&body, wish.algorithm(), md5).await;
         if auto && sent.as_ref().is_err_and(|e| e.store_error().is_some_and(refuses_checksum)) {
             sent = self.put_checked(&body, None, true).await;
@@ -38,8 +37,11 @@ impl<S: Store> Job<'_, S> {
             self.unconfirmed(algorithm);
         }
         self.check_source(Step::Put)?;
-        self.observer.event(&Event::Stored { part: 1, size: plan.size() });
-        Ok(Uploaded::new(plan, answer))
+        self.observer.event(&Event::Stored { part: 1, size: body.len() });
+        self.request.window.stored(self.store.throttled());
+        let etag = sums.md5.map(|md5| hex(&md5));
+        let expected = Expected { size: body.len(), etag, checksum: sums.checksum };
+        Ok((Uploaded::new(body.len(), 1, self.request.wishes.part_size, answer), expected))
     }
 
     async fn put_checked(

@@ -14,6 +14,7 @@ use crate::checksum::{Algorithm, Wanted};
 use crate::error::{Error, Step};
 use crate::event::Event;
 use crate::plan::{Parts, Plan};
+use crate::source::{Part, Source};
 use crate::store::{CompletedPart, Kind, ListedUpload, Store, StoreError, Upload};
 
 /// An upload that is there, and those of its parts that hold the source's bytes.
@@ -49,7 +50,7 @@ impl<S: Store> Job<'_, S> {
             if held.parts.is_empty() {
                 let started = Started {
                     upload,
-                    parts: wished,
+                    parts: Some(wished),
                     integrity,
                     date: initiated,
                     resumed: true,
@@ -65,7 +66,7 @@ impl<S: Store> Job<'_, S> {
         }
         let found = found.or(empty);
         self.mention(count - usize::from(found.is_some()));
-        if let Some((Started { upload, parts, .. }, stored)) = &found {
+        if let Some((Started { upload, parts: Some(parts), .. }, stored)) = &found {
             let plan = &Plan::Multipart(*parts);
             let bytes = stored.iter().map(|part| part.size).sum();
             let parts = u32::try_from(stored.len()).unwrap_or(u32::MAX);
@@ -103,11 +104,15 @@ impl<S: Store> Job<'_, S> {
         date: Option<SystemTime>,
         held: HeldParts,
     ) -> Result<Option<Found>, Error> {
+        let Source::File(file) = self.source else { return Ok(None) };
         let Some(parts) = fitting(wished, &held.parts) else { return Ok(None) };
         self.observer.event(&Event::Comparing { parts: held.parts.len() });
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let confirmed = integrity.confirmed;
-        let compared = held.parts.into_iter().map(|part| self.compare(parts, confirmed, part));
+        let compared = held.parts.into_iter().map(|part| {
+            let range = parts.range(part.number);
+            self.compare(file.part(range), confirmed, part)
+        });
         let compared: Vec<_> = stream::iter(compared).buffer_unordered(threads).try_collect().await?;
         let mut stored: Vec<_> = compared.into_iter().flatten().collect();
         // Some stores list a part again each time it was sent.
@@ -116,6 +121,7 @@ impl<S: Store> Job<'_, S> {
         if stored.is_empty() {
             return Ok(None);
         }
+        let parts = Some(parts);
         Ok(Some((Started { upload, parts, integrity, date, resumed: true, lost_since: None }, stored)))
     }
 
@@ -123,12 +129,11 @@ impl<S: Store> Job<'_, S> {
     /// is.
     async fn compare(
         &self,
-        parts: Parts,
+        ours: Part,
         confirmed: Option<Algorithm>,
         part: CompletedPart,
     ) -> Result<Option<CompletedPart>, Error> {
-        let range = parts.range(part.number);
-        if part.size != range.end - range.start {
+        if part.size != ours.len() {
             return Ok(None);
         }
         let by_checksum = part.checksum.as_ref().map(|sum| sum.algorithm());
@@ -136,7 +141,7 @@ impl<S: Store> Job<'_, S> {
         // decides.
         let wanted =
             Wanted { checksum: by_checksum.or(confirmed), md5: by_checksum.is_none(), sha256: false };
-        let sums = self.sums(Step::Resume, &self.source.part(range), wanted).await?;
+        let sums = self.sums(Step::Resume, &ours, wanted).await?;
         let same = match &part.checksum {
             Some(theirs) => sums.checksum.as_ref() == Some(theirs),
             None => sums.md5.is_some() && etag_md5(&part.etag) == sums.md5,

@@ -2,51 +2,129 @@
 
 use std::collections::HashSet;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
+use futures::{Stream, StreamExt};
 
-use super::Job;
+use super::expect::check_not_longer;
 use super::initiate::Started;
-use super::window::Window;
+use super::window::Place;
+use super::{Job, Next};
 use crate::checksum::{Sums, Wanted};
 use crate::error::{Error, Mismatch, Step};
 use crate::event::Event;
-use crate::source::{Part, SourceError};
+use crate::plan::PlanError;
+use crate::source::{FileSource, Part, Source, StreamSource};
 use crate::store::{CompletedPart, Kind, Operation, Store, StoreError, UploadPart, Written};
+
+/// A part that may be sent now.
+struct Ready {
+    number: u32,
+    body: Part,
+    place: Place,
+}
 
 impl<S: Store> Job<'_, S> {
     /// Uploads the parts that are not stored yet, and returns all of them by their numbers. The first
-    /// that fails stops the rest.
+    /// that fails stops the rest. `next` is what is there of the first.
     pub(super) async fn upload_parts(
         &self,
         started: &Started,
         mut stored: Vec<CompletedPart>,
+        next: Option<Next>,
     ) -> Result<Vec<CompletedPart>, Error> {
-        let parts = started.parts;
-        let there: HashSet<u32> = stored.iter().map(|part| part.number).collect();
-        let mut waiting = parts.numbers().filter(|number| !there.contains(number));
-        let mut window = Window::new(self.request.concurrency, self.store.throttled());
+        let there = stored.iter().map(|part| part.number).collect();
+        let mut ready = std::pin::pin!(match self.source {
+            Source::File(file) => self.parts_of_file(started, file, there, next).left_stream(),
+            Source::Stream(stream) => self.parts_of_stream(started, stream, next).right_stream(),
+        });
         let mut in_flight = FuturesUnordered::new();
-        loop {
-            // A part is looked at no sooner than it may be sent, so that nothing piles up.
-            while in_flight.len() < window.limit() {
-                let Some(number) = waiting.next() else { break };
-                in_flight.push(self.upload_part(started, number));
+        let mut more = true;
+        while more || !in_flight.is_empty() {
+            tokio::select! {
+                biased;
+                Some(part) = in_flight.next() => {
+                    stored.push(part?);
+                    self.request.window.stored(self.store.throttled());
+                }
+                part = ready.next(), if more => match part {
+                    Some(part) => in_flight.push(self.upload_part(started, part?)),
+                    None => more = false,
+                },
             }
-            match in_flight.next().await {
-                Some(part) => stored.push(part?),
-                None => break,
-            }
-            window.stored(self.store.throttled());
         }
         stored.sort_unstable_by_key(|part| part.number);
         Ok(stored)
     }
 
-    async fn upload_part(&self, started: &Started, number: u32) -> Result<CompletedPart, Error> {
-        let parts = started.parts;
-        let step = Step::UploadPart { number, count: parts.count() };
-        let body = self.source.part(parts.range(number));
+    /// The parts of a file that are not there yet. Each is looked at no sooner than it may be sent, so that
+    /// nothing piles up.
+    fn parts_of_file<'a>(
+        &'a self,
+        started: &'a Started,
+        file: &'a FileSource,
+        there: HashSet<u32>,
+        next: Option<Next>,
+    ) -> impl Stream<Item = Result<Ready, Error>> + 'a {
+        let parts = started.parts.into_iter();
+        let missing =
+            parts.flat_map(|parts| parts.numbers().map(move |number| (number, parts.range(number))));
+        let missing = missing.filter(move |(number, _)| !there.contains(number));
+        let state = (missing, next.map(|next| next.place));
+        stream::unfold(state, move |(mut missing, mut place)| async move {
+            let (number, range) = missing.next()?;
+            let place = match place.take() {
+                Some(place) => place,
+                None => self.request.window.enter().await,
+            };
+            Some((Ok(Ready { number, body: file.part(range), place }), (missing, None)))
+        })
+    }
+
+    /// The parts of a stream. Each is read no sooner than it may be sent: until then the stream waits.
+    fn parts_of_stream<'a>(
+        &'a self,
+        started: &'a Started,
+        source: &'a StreamSource,
+        next: Option<Next>,
+    ) -> impl Stream<Item = Result<Ready, Error>> + 'a {
+        stream::try_unfold((1, next), move |(number, mut next)| async move {
+            let (place, first) = match next.take() {
+                Some(Next { place, part }) => (place, part),
+                None => (self.request.window.enter().await, None),
+            };
+            let body = match first {
+                Some(part) => part,
+                None => self.next_of_stream(started, source, number).await?,
+            };
+            if body.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some((Ready { number, body, place }, (number + 1, None))))
+        })
+    }
+
+    async fn next_of_stream(
+        &self,
+        started: &Started,
+        source: &StreamSource,
+        number: u32,
+    ) -> Result<Part, Error> {
+        let (wishes, sent) = (self.request.wishes, source.taken());
+        let step = Step::UploadPart { number, count: started.parts.map(|parts| parts.count()) };
+        let failed = |e| Error::new(step, e);
+        let size = started.parts.map_or_else(|| wishes.next_part_size(sent), |parts| parts.part_size());
+        let part = source.next(size, started.integrity.wanted()).await.map_err(failed)?;
+        check_not_longer(self.request.expect, source).map_err(failed)?;
+        if number > wishes.max_parts && !part.is_empty() {
+            let cause = PlanError::StreamTooLong { max_parts: wishes.max_parts, size: sent };
+            return Err(Error::new(step, cause));
+        }
+        Ok(part)
+    }
+
+    async fn upload_part(&self, started: &Started, ready: Ready) -> Result<CompletedPart, Error> {
+        let Ready { number, body, place: _place } = ready;
+        let step = Step::UploadPart { number, count: started.parts.map(|parts| parts.count()) };
         let (sums, answer) = self.send_until_whole(started, step, number, &body).await?;
         self.check_source(step)?;
         let etag = answer.etag.ok_or_else(|| Error::new(step, no_etag()))?;
@@ -118,8 +196,7 @@ impl<S: Store> Job<'_, S> {
             Ok(sums) => Ok(sums),
             Err(source) => {
                 self.check_source(step)?;
-                let path = self.source.path().to_owned();
-                Err(Error::new(step, SourceError::Read { path, source }))
+                Err(Error::new(step, self.source.unreadable(source)))
             }
         }
     }

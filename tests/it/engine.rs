@@ -10,7 +10,7 @@ use s3chunk::error::{Cause, Fate, Step};
 use s3chunk::event::{Event, Observer, Silent};
 use s3chunk::source::{Change, SourceError};
 use s3chunk::store::{Kind, Operation, RetryPolicy, Retrying, Store, StoreError};
-use s3chunk::upload::{Request, Uploaded, put};
+use s3chunk::upload::{Request, Uploaded, Window, put};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use crate::support::{MIB5, TestFile, file, target};
 fn request() -> Request {
     let mut request = Request::new(target("bucket/key"));
     request.wishes.part_size = MIB5;
-    request.concurrency = 3;
+    request.window = Window::new(3);
     request
 }
 
@@ -67,7 +67,7 @@ async fn the_first_failed_part_stops_the_rest_and_drops_the_upload() {
         _ => Lot::Pass,
     });
     let error = upload(&store, &file(10 * MIB5), &request()).await.unwrap_err();
-    assert_eq!(error.step, Step::UploadPart { number: 2, count: 10 });
+    assert_eq!(error.step, Step::UploadPart { number: 2, count: Some(10) });
     assert!(error.left.is_none());
     assert_eq!(store.store.unfinished(), 0);
     assert!(store.count(Operation::UploadPart) <= 4);
@@ -130,7 +130,7 @@ impl Observer for StopAt {
 async fn whoever_stops_it_at_any_step_finds_nothing_left() {
     type Moment = fn(&Event<'_>) -> bool;
     let moments: [(Moment, Operation); 4] = [
-        (|event| matches!(event, Event::Planned(_)), Operation::UploadPart),
+        (|event| matches!(event, Event::Planned { .. }), Operation::UploadPart),
         (|event| matches!(event, Event::Initiated(_)), Operation::UploadPart),
         (|event| matches!(event, Event::Stored { .. }), Operation::UploadPart),
         (|event| matches!(event, Event::Completing), Operation::CompleteMultipartUpload),
@@ -169,7 +169,7 @@ async fn a_file_that_changes_makes_no_object() {
     let (store, file) = (passing(), file(4 * MIB5));
     let truncate = Truncate(Mutex::new(Some(file.path.clone())));
     let mut request = request();
-    request.concurrency = 1;
+    request.window = Window::new(1);
     let ended = put(&store, &file.source(), &request, &truncate, &CancellationToken::new()).await;
     let cause = ended.unwrap_err().cause;
     let expected = Change::Size { before: 4 * MIB5, now: 0 };
@@ -227,7 +227,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let (store, file) = (passing(), file(parts * MIB5 + extra));
-        let request = Request { concurrency, ..request() };
+        let request = Request { window: Window::new(concurrency), ..request() };
         runtime.block_on(upload(&store, &file, &request)).unwrap();
         prop_assert!(store.store.object("key").unwrap().bytes == file.bytes);
         prop_assert!(store.peak() <= concurrency, "{} in flight", store.peak());

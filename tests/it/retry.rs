@@ -8,7 +8,7 @@ use s3chunk::event::{Event, Observer, Silent};
 use s3chunk::store::{
     HedgePolicy, Hedging, Kind, Operation, RetryPolicy, Retrying, Store, StoreError, Upload,
 };
-use s3chunk::upload::{Request, put};
+use s3chunk::upload::{Request, Window, put};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +121,7 @@ async fn an_upload_survives_failures_that_pass() {
     let (file, mut request) = (file(3 * MIB5), Request::new(target("bucket/key")));
     request.wishes.part_size = MIB5;
     let uploaded = put(&store, &file.source(), &request, &Silent, &CancellationToken::new()).await.unwrap();
-    assert_eq!((uploaded.plan.count(), store.retries()), (3, 2 * 5));
+    assert_eq!((uploaded.parts, store.retries()), (3, 2 * 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ fn straggling(times: usize) -> Faulty<MemoryStore> {
 async fn upload_hedged(store: Faulty<MemoryStore>, slots: usize) -> Option<usize> {
     let store = Hedging::new(store, HedgePolicy::new(slots));
     let (file, mut request) = (file(6 * MIB5), Request::new(target("bucket/key")));
-    (request.wishes.part_size, request.concurrency) = (MIB5, slots);
+    (request.wishes.part_size, request.window) = (MIB5, Window::new(slots));
     let (source, stop) = (file.source(), CancellationToken::new());
     let uploaded =
         tokio::time::timeout(Duration::from_secs(3600), put(&store, &source, &request, &Silent, &stop));

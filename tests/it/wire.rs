@@ -5,7 +5,7 @@ use s3chunk::error::{Cause, Mismatch, Step};
 use s3chunk::event::Silent;
 use s3chunk::store::rusoto::{PayloadSigning, RusotoStore};
 use s3chunk::store::{Kind, Store, StoreError};
-use s3chunk::upload::{Request, Uploaded, put};
+use s3chunk::upload::{Request, Uploaded, Window, put};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fault::{Checksums, EtagKind, FaultServer, Op, Personality, WrongRegion};
@@ -271,8 +271,8 @@ async fn a_store_that_checks_nothing_is_caught_by_its_etags() {
 
     let server = FaultServer::start_with(personality());
     server.on(Op::UploadPart).part(2).wrong_etag();
-    let error = upload_with(&server, 2 * MIB5, |request| request.concurrency = 1).await.unwrap_err();
-    assert_eq!(error.step, Step::UploadPart { number: 2, count: 2 });
+    let error = upload_with(&server, 2 * MIB5, |request| request.window = Window::new(1)).await.unwrap_err();
+    assert_eq!(error.step, Step::UploadPart { number: 2, count: Some(2) });
     assert!(matches!(error.cause, Cause::Mismatch(m) if matches!(*m, Mismatch::ETag { .. })));
 }
 

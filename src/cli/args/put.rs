@@ -12,7 +12,7 @@ use crate::checksum::Algorithm;
 use crate::plan::{DEFAULT_PART_SIZE, Wishes};
 use crate::store::rusoto::{Connection, PayloadSigning};
 use crate::store::{AttributeError, Attributes, Condition};
-use crate::upload::{ChecksumWish, DEFAULT_CONCURRENCY, Request};
+use crate::upload::{ChecksumWish, DEFAULT_CONCURRENCY, Request, Window};
 
 /// Uploads a file to a bucket.
 #[derive(Debug, Args)]
@@ -125,7 +125,7 @@ impl PutArgs {
         let transfer = &self.transfer;
         let mut request = Request::new(target);
         request.wishes = Wishes { part_size: transfer.chunk_size.0, ..Wishes::default() };
-        request.concurrency = transfer.concurrency.into();
+        request.window = Window::new(transfer.concurrency.into());
         request.attributes = self.object.attributes(&self.source)?;
         request.resume = transfer.resume;
         request.verify = transfer.verify;
