@@ -13,8 +13,9 @@
 //! 5. [`upload`]: the engine. [`upload::put`] is the whole story; each step has a file of its name.
 //! 6. [`store`]: what the engine asks of a store, in plain types; trying again; and, in `store::rusoto`,
 //!    the gateway that makes it HTTP.
-//! 7. [`event`] and [`error`]: what the engine says while it runs, and when it fails.
-//! 8. `cli`: the command, on top of all this.
+//! 7. [`pace`]: how many requests at once a line is worth.
+//! 8. [`event`] and [`error`]: what the engine says while it runs, and when it fails.
+//! 9. `cli`: the command, on top of all this.
 //!
 //! ```no_run
 //! # #[cfg(feature = "rusoto")]
@@ -41,6 +42,7 @@ pub mod checksum;
 pub mod cli;
 pub mod error;
 pub mod event;
+pub mod pace;
 pub mod plan;
 pub mod source;
 pub mod store;

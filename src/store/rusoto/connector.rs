@@ -38,6 +38,8 @@ struct Shared {
     /// Made at the first connection that needs it: to read the system's certificates takes a while.
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     timeout: Duration,
+    /// Bytes that all sockets took so far.
+    sent: Arc<AtomicU64>,
 }
 
 /// Why there is no connection.
@@ -70,7 +72,13 @@ impl Connector {
             .iter()
             .any(|name| std::env::var(name).is_ok_and(|hosts| hosts.trim() == "*"));
         let proxies = if none { Matcher::builder().build() } else { Matcher::from_env() };
-        Connector(Arc::new(Shared { tcp, proxies, trust, tls: OnceLock::new(), timeout }))
+        let sent = Arc::default();
+        Connector(Arc::new(Shared { tcp, proxies, trust, tls: OnceLock::new(), timeout, sent }))
+    }
+
+    /// Bytes that all connections have taken so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.0.sent.load(Relaxed)
     }
 
     /// The credentials that a proxy wants with each plain request to `uri`.
@@ -130,7 +138,7 @@ impl Shared {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
-        let pulse = Arc::new(Pulse { ends, ..Pulse::default() });
+        let pulse = Arc::new(Pulse { ends, sent: Arc::clone(&self.sent), ..Pulse::default() });
         if !is_tls {
             return Ok(Wire { io: Box::new(stream), pulse, proxied: proxy.is_some() });
         }
@@ -191,6 +199,8 @@ pub(super) struct Pulse {
     /// The addresses of this end and the other.
     ends: Option<(SocketAddr, SocketAddr)>,
     bytes: AtomicU64,
+    /// What all connections together have taken.
+    sent: Arc<AtomicU64>,
     answers: AtomicU64,
 }
 
@@ -247,6 +257,7 @@ impl Wire {
     fn took(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(len)) = written {
             self.pulse.beat(len);
+            self.pulse.sent.fetch_add(len as u64, Relaxed);
         }
         written
     }

@@ -118,6 +118,11 @@ impl RusotoStore {
         self.0.place().endpoint.url()
     }
 
+    /// Bytes that all connections have taken so far: headers, bodies, and TLS.
+    pub fn sent(&self) -> u64 {
+        self.0.transport.sent()
+    }
+
     /// Makes a call: once more on a fresh connection where a pooled one broke, and once more where the
     /// store sends it elsewhere.
     async fn call<T, E, F>(

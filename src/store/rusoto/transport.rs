@@ -92,6 +92,11 @@ impl Transport {
         Transport { pooled: client(usize::MAX), fresh: client(0), connector }
     }
 
+    /// Bytes that all connections have taken so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.connector.sent()
+    }
+
     /// The credentials that a proxy wants with each plain request to `uri`.
     pub(super) fn proxy_authorization(&self, uri: &Uri) -> Option<HeaderValue> {
         self.connector.proxy_authorization(uri)
