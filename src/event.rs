@@ -27,6 +27,8 @@ pub enum Event<'a> {
     },
     /// A request failed and is sent again.
     Retrying {
+        /// The object's key; a listing's prefix.
+        key: &'a str,
         /// The part's number, where it carried one.
         part: Option<u32>,
         /// What went wrong.

@@ -1,13 +1,17 @@
 //! The command: arguments, a store, an upload, a report, an exit code.
 
 mod args;
+mod batch;
 mod failure;
+mod files;
 mod progress;
 mod put;
 mod receipt;
 mod report;
+mod session;
 mod signals;
 mod text;
+mod track;
 mod unfinished;
 mod verify;
 

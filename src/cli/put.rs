@@ -1,70 +1,113 @@
 //! `s3chunk put`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::args::PutArgs;
-use super::progress::Screen;
+use super::args::{PutArgs, Sources};
+use super::batch::put_all;
+use super::files::object;
 use super::receipt::{Outcome, Receipt};
-use super::report::{Exit, Object, Report, Usage};
+use super::report::{Exit, Object, Report};
+use super::session::Session;
 use super::signals::Signals;
 use crate::Target;
 use crate::error::{Error, Step};
 use crate::plan::Plan;
-use crate::source::FileSource;
-use crate::store::rusoto::{Connection, RusotoStore};
-use crate::store::{HedgePolicy, Hedging, Retrying};
+use crate::source::{FileSource, StreamSource};
+use crate::store::rusoto::Connection;
 use crate::upload;
 
-/// Uploads a file, and reports it. `words` are the command line, the program's name first.
+/// Uploads what the arguments name, and reports it. `words` are the command line, the program's name first.
 pub(super) async fn run(args: &PutArgs, words: &[OsString], base: Connection, report: &Report) -> Exit {
+    let (sources, target) = match args.what() {
+        Ok(what) => what,
+        Err(usage) => return report.error(&usage.into(), None),
+    };
     let signals = Signals::listen(args.transfer.deadline.map(|deadline| deadline.0));
-    match put(args, base, &signals).await {
-        Ok(receipt) => report.receipt(&receipt),
-        Err(error) => {
-            let source = args.source.display().to_string();
-            let target = object(&args.source, &args.target).unwrap_or_else(|_| args.target.clone());
-            let object = Object { source: &source, target: &target };
-            let error = signals.explain(error);
-            let exit = report.failure(object, &error, signals.exit());
-            report.ways_on(&error, words, &args.store);
-            exit
+    let many = args.files.recursive || matches!(sources, Sources::Paths([_, _, ..]));
+    let session = Session::new(args, words, base, report, &signals, many);
+    match sources {
+        Sources::Paths(paths) if many => put_all(&session, paths, &target).await,
+        Sources::Paths(paths) => {
+            let path = Path::new(paths.first().map_or(OsStr::new(""), OsString::as_os_str));
+            let object = object(path, &target).map_err(anyhow::Error::new);
+            let named = object.as_ref().unwrap_or(&target).clone();
+            let receipt = session.run(async { put_file(&session, path, object?).await }).await;
+            finish(&session, &path.display().to_string(), &named, receipt)
+        }
+        Sources::Stdin | Sources::Command(..) => {
+            let name = match sources {
+                Sources::Command(program, _) => program.to_string_lossy().into_owned(),
+                _ => "-".to_owned(),
+            };
+            let receipt = session.run(put_stream(&session, sources, &name, &target)).await;
+            finish(&session, &name, &target, receipt)
         }
     }
 }
 
-async fn put(args: &PutArgs, base: Connection, signals: &Signals) -> anyhow::Result<Receipt> {
+/// Uploads a file, or says what would be done.
+pub(super) async fn put_file(session: &Session<'_>, path: &Path, target: Target) -> anyhow::Result<Receipt> {
     let began = Instant::now();
-    let source = FileSource::open(&args.source)?;
-    let request = args.request(object(&args.source, &args.target)?)?;
+    let args = session.args;
+    let source = FileSource::open_with(path, session.pool.clone())?;
+    let name = path.display().to_string();
+    let request = args.request(path, target, &session.window)?;
     // Before anything is looked up or sent: a wrong size is the user's, whatever the store.
     let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
-    if args.transfer.dry_run {
-        return Ok(Receipt::new(&source, &request, Outcome::DryRun(plan), began.elapsed()));
+    let receipt = |outcome| Receipt::new(&name, &request, outcome, began.elapsed());
+    let mut why = None;
+    if args.files.skip_unchanged {
+        match session.is_unchanged(&source, &request).await? {
+            Ok(proof) => return Ok(receipt(Outcome::Unchanged { plan, proof })),
+            Err(reason) => why = Some(reason),
+        }
     }
-    let screen = Arc::new(Screen::new(&args.output, &request.target));
-    let store = RusotoStore::connect(&args.connection(base)).await?;
-    let store = Hedging::new(store, HedgePolicy::new(request.window.limit()));
-    let store = Retrying::new(store, args.store.retry_policy(), screen.clone(), signals.stop.clone());
-    let uploaded = tokio::select! {
-        uploaded = upload::put(&store, &source, &request, &*screen, &signals.stop) => uploaded,
-        never = screen.keep_talking() => match never {},
-    };
-    screen.finish();
-    let outcome = Outcome::Uploaded { uploaded: uploaded?, retries: store.retries() };
-    Ok(Receipt::new(&source, &request, outcome, began.elapsed()))
+    if args.transfer.dry_run {
+        return Ok(receipt(Outcome::DryRun { plan: Some(plan), why }));
+    }
+    let store = session.store().await?;
+    let track = session.screen.track(&request.target);
+    let uploaded = upload::put(store, &source, &request, &track, &session.stop).await?;
+    Ok(receipt(Outcome::Uploaded { uploaded, retries: track.retries() }))
 }
 
-/// The object that a source becomes.
-pub(super) fn object(source: &Path, target: &Target) -> Result<Target, Usage> {
-    if target.is_object() {
-        return Ok(target.clone());
+/// Uploads standard input, or what a command prints.
+async fn put_stream(
+    session: &Session<'_>,
+    sources: Sources<'_>,
+    name: &str,
+    target: &Target,
+) -> anyhow::Result<Receipt> {
+    let began = Instant::now();
+    let transfer = &session.args.transfer;
+    let request = session.args.request(Path::new(target.key()), target.clone(), &session.window)?;
+    let plan = request.expect.size.map(|size| Plan::new(size, request.wishes));
+    let plan = plan.transpose().map_err(|e| Error::new(Step::Plan, e))?;
+    let receipt = |outcome| Receipt::new(name, &request, outcome, began.elapsed());
+    if transfer.dry_run {
+        return Ok(receipt(Outcome::DryRun { plan, why: None }));
     }
-    let name = source.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        Usage(format!("{} has no name that a key can be made of; write the whole key", source.display()))
-    })?;
-    target.for_file(name).map_err(|e| Usage(e.to_string()))
+    let store = session.store().await?;
+    let (memory, wanted) = (transfer.memory(), transfer.wanted_of_stream());
+    let source = match sources {
+        Sources::Command(program, args) => {
+            StreamSource::command(program, args.iter().map(OsString::as_os_str), memory, wanted)
+        }
+        _ => StreamSource::stdin(memory, wanted),
+    }?;
+    let track = session.screen.track(&request.target);
+    let uploaded = upload::put(store, &source, &request, &track, &session.stop).await?;
+    Ok(receipt(Outcome::Uploaded { uploaded, retries: track.retries() }))
+}
+
+/// Reports how the one upload of a run ended.
+fn finish(session: &Session<'_>, source: &str, target: &Target, receipt: anyhow::Result<Receipt>) -> Exit {
+    session.screen.finish();
+    match receipt {
+        Ok(receipt) => session.report.receipt(&receipt),
+        Err(error) => session.failed(Object { source, target }, error),
+    }
 }

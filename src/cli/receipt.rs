@@ -7,13 +7,24 @@ use serde::Serialize;
 
 use crate::checksum::Checksum;
 use crate::plan::Plan;
-use crate::source::FileSource;
-use crate::upload::{Request, Uploaded};
+use crate::upload::{Proof, Request, Uploaded};
 
 /// How an upload ended well.
 pub(super) enum Outcome {
-    DryRun(Plan),
-    Uploaded { uploaded: Uploaded, retries: u64 },
+    /// Nothing was sent. The plan is not known of a stream; `why` is said where that was looked for.
+    DryRun {
+        plan: Option<Plan>,
+        why: Option<&'static str>,
+    },
+    /// The object was there already.
+    Unchanged {
+        plan: Plan,
+        proof: Proof,
+    },
+    Uploaded {
+        uploaded: Uploaded,
+        retries: u64,
+    },
 }
 
 /// What `--json` prints of a finished upload.
@@ -34,6 +45,8 @@ pub(super) struct Receipt {
     retries: u64,
     seconds: f64,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -45,47 +58,71 @@ struct ChecksumField {
 }
 
 impl Receipt {
-    pub(super) fn new(source: &FileSource, request: &Request, outcome: Outcome, took: Duration) -> Self {
-        let (size, parts, chunk_size, uploaded, retries) = match outcome {
-            Outcome::DryRun(plan) => {
-                let chunk_size = match plan {
-                    Plan::Single { .. } => request.wishes.part_size,
-                    Plan::Multipart(parts) => parts.part_size(),
-                };
-                (plan.size(), plan.count(), chunk_size, None, 0)
-            }
-            Outcome::Uploaded { uploaded: it, retries } => {
-                (it.size, it.parts, it.part_size, Some(it), retries)
-            }
-        };
-        let status = match &uploaded {
-            Some(uploaded) if uploaded.resumed => "resumed",
-            Some(_) => "uploaded",
-            None => "dry-run",
-        };
-        let (reused_parts, reused_bytes) =
-            uploaded.as_ref().map_or((0, 0), |uploaded| (uploaded.reused_parts, uploaded.reused_bytes));
-        let (etag, version_id, checksum, upload_id) = match uploaded {
-            Some(it) => (it.etag, it.version_id, it.checksum, it.upload_id),
-            None => (None, None, None, None),
-        };
-        Receipt {
-            source: source.path().display().to_string(),
+    /// Returns the receipt of what became of the source that is called `source`.
+    pub(super) fn new(source: &str, request: &Request, outcome: Outcome, took: Duration) -> Self {
+        let receipt = Receipt {
+            source: source.to_owned(),
             bucket: request.target.bucket().to_owned(),
             key: request.target.key().to_owned(),
-            size,
-            parts,
-            chunk_size,
-            etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
-            version_id,
-            checksum: checksum.as_ref().map(ChecksumField::new),
-            upload_id,
-            reused_parts,
-            reused_bytes,
-            retries,
+            size: 0,
+            parts: 0,
+            chunk_size: request.wishes.part_size,
+            etag: None,
+            version_id: None,
+            checksum: None,
+            upload_id: None,
+            reused_parts: 0,
+            reused_bytes: 0,
+            retries: 0,
             seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
-            status,
+            status: "dry-run",
+            why: None,
+        };
+        match outcome {
+            Outcome::DryRun { plan, why } => {
+                let receipt = plan.iter().fold(receipt, |receipt, plan| receipt.planned(plan));
+                Receipt { why, ..receipt }
+            }
+            Outcome::Unchanged { plan, proof } => {
+                let (checksum, etag) = match proof {
+                    Proof::Checksum(sum) => (Some(ChecksumField::new(&sum)), None),
+                    Proof::ETag(etag) => (None, Some(etag)),
+                };
+                Receipt { checksum, etag, status: "unchanged", ..receipt.planned(&plan) }
+            }
+            Outcome::Uploaded { uploaded: it, retries } => Receipt {
+                size: it.size,
+                parts: it.parts,
+                chunk_size: it.part_size,
+                etag: it.etag.map(|etag| etag.trim_matches('"').to_owned()),
+                version_id: it.version_id,
+                checksum: it.checksum.as_ref().map(ChecksumField::new),
+                upload_id: it.upload_id,
+                reused_parts: it.reused_parts,
+                reused_bytes: it.reused_bytes,
+                retries,
+                status: if it.resumed { "resumed" } else { "uploaded" },
+                ..receipt
+            },
         }
+    }
+
+    fn planned(self, plan: &Plan) -> Self {
+        let chunk_size = match plan {
+            Plan::Single { .. } => self.chunk_size,
+            Plan::Multipart(parts) => parts.part_size(),
+        };
+        Receipt { size: plan.size(), parts: plan.count(), chunk_size, ..self }
+    }
+
+    /// What became of it, in a word.
+    pub(super) fn status(&self) -> &'static str {
+        self.status
+    }
+
+    /// Bytes of the object.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     /// The receipt in one line for a person.
@@ -97,8 +134,21 @@ impl Receipt {
             reused => format!(", {reused} of them there before"),
         };
         let what = format!("{source} to s3://{bucket}/{key}: {} in {parts}{reused}", ByteSize(*size));
-        if self.status == "dry-run" {
-            return format!("would upload {what} of at most {}", ByteSize(self.chunk_size));
+        match self.status {
+            "dry-run" if self.parts == 0 => {
+                return format!(
+                    "would upload {source} to s3://{bucket}/{key}: a stream, in parts of {} and more",
+                    ByteSize(self.chunk_size)
+                );
+            }
+            "dry-run" => {
+                let why = self.why.map(|why| format!("; {why}")).unwrap_or_default();
+                return format!("would upload {what} of at most {}{why}", ByteSize(self.chunk_size));
+            }
+            "unchanged" => {
+                return format!("unchanged {source}: s3://{bucket}/{key} has these {}", ByteSize(*size));
+            }
+            _ => {}
         }
         let rate = ByteSize(((size - self.reused_bytes) as f64 / seconds.max(0.001)) as u64);
         let etag = self.etag.as_ref().map(|etag| format!(", ETag {etag}")).unwrap_or_default();

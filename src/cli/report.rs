@@ -27,6 +27,7 @@ pub(super) enum Exit {
     NotFound = 5,
     Checksum = 6,
     Precondition = 7,
+    SomeFailed = 8,
     Temporary = 75,
     Interrupted = 130,
     Terminated = 143,
@@ -109,6 +110,13 @@ impl Report {
     pub(super) fn line(&self, line: &str) {
         if !self.output.json && !self.output.quiet {
             self.print(&line.lines().map(printable).collect::<Vec<_>>().join("\n"));
+        }
+    }
+
+    /// Says on standard error what is neither a result nor an error.
+    pub(super) fn note(&self, line: &str) {
+        if !self.output.quiet {
+            let _ = writeln!(io::stderr(), "{}", printable(line));
         }
     }
 
@@ -217,6 +225,7 @@ impl Exit {
             Exit::NotFound => "NotFound",
             Exit::Checksum => "ChecksumMismatch",
             Exit::Precondition => "PreconditionFailed",
+            Exit::SomeFailed => "SomeFailed",
             Exit::Temporary => "Temporary",
             Exit::Interrupted | Exit::Terminated => "Interrupted",
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::args::VerifyArgs;
-use super::put::object;
+use super::files::object;
 use super::report::{Exit, Object, Report};
 use super::signals::Signals;
 use super::unfinished::connect;

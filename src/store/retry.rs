@@ -96,13 +96,14 @@ impl<S: Store> Retrying<S> {
     async fn persist<T, F>(
         &self,
         operation: Operation,
+        key: &str,
         part: Option<u32>,
         attempt: impl Fn() -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.persist_since(operation, part, attempt).await.map(|(answer, _)| answer)
+        self.persist_since(operation, key, part, attempt).await.map(|(answer, _)| answer)
     }
 
     /// Tries until there is an answer to keep. Returns it with the time of the first try whose outcome is
@@ -110,6 +111,7 @@ impl<S: Store> Retrying<S> {
     async fn persist_since<T, F>(
         &self,
         operation: Operation,
+        key: &str,
         part: Option<u32>,
         attempt: impl Fn() -> F,
     ) -> Result<(T, Option<SystemTime>), StoreError>
@@ -133,7 +135,7 @@ impl<S: Store> Retrying<S> {
             error.unknown_since = tries.unknown_since;
             let Some(wait) = self.wait(&mut tries, &error) else { return Err(error) };
             self.retries.fetch_add(1, Relaxed);
-            self.observer.event(&Event::Retrying { part, error: &error, wait });
+            self.observer.event(&Event::Retrying { key, part, error: &error, wait });
             if !wait.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -244,36 +246,38 @@ impl<S: Store> Store for Retrying<S> {
     }
 
     async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
-        self.persist(Operation::PutObject, None, || self.store.put_object(request)).await
+        let key = request.target.key();
+        self.persist(Operation::PutObject, key, None, || self.store.put_object(request)).await
     }
 
     async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
         let create = || self.store.create_multipart_upload(request);
-        let (created, lost) = self.persist_since(Operation::CreateMultipartUpload, None, create).await?;
+        let (operation, key) = (Operation::CreateMultipartUpload, request.target.key());
+        let (created, lost) = self.persist_since(operation, key, None, create).await?;
         Ok(Created { lost_since: lost.or(created.lost_since), ..created })
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
-        self.persist(Operation::UploadPart, Some(request.number), || self.store.upload_part(request)).await
+        let (key, part) = (request.upload.target.key(), Some(request.number));
+        self.persist(Operation::UploadPart, key, part, || self.store.upload_part(request)).await
     }
 
     async fn complete_multipart_upload(
         &self,
         request: &CompleteMultipartUpload,
     ) -> Result<Written, StoreError> {
-        self.persist(Operation::CompleteMultipartUpload, None, || {
-            self.store.complete_multipart_upload(request)
-        })
-        .await
+        let (operation, key) = (Operation::CompleteMultipartUpload, request.upload.target.key());
+        self.persist(operation, key, None, || self.store.complete_multipart_upload(request)).await
     }
 
     async fn abort_multipart_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.persist(Operation::AbortMultipartUpload, None, || self.store.abort_multipart_upload(upload))
-            .await
+        let (operation, key) = (Operation::AbortMultipartUpload, upload.target.key());
+        self.persist(operation, key, None, || self.store.abort_multipart_upload(upload)).await
     }
 
     async fn list_parts(&self, upload: &Upload, after: Option<u32>) -> Result<PartsPage, StoreError> {
-        self.persist(Operation::ListParts, None, || self.store.list_parts(upload, after)).await
+        let key = upload.target.key();
+        self.persist(Operation::ListParts, key, None, || self.store.list_parts(upload, after)).await
     }
 
     async fn list_multipart_uploads(
@@ -282,13 +286,14 @@ impl<S: Store> Store for Retrying<S> {
         prefix: &str,
         after: Option<&UploadsMarker>,
     ) -> Result<UploadsPage, StoreError> {
-        self.persist(Operation::ListMultipartUploads, None, || {
+        self.persist(Operation::ListMultipartUploads, prefix, None, || {
             self.store.list_multipart_uploads(bucket, prefix, after)
         })
         .await
     }
 
     async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
-        self.persist(Operation::HeadObject, None, || self.store.head_object(target, part)).await
+        let key = target.key();
+        self.persist(Operation::HeadObject, key, None, || self.store.head_object(target, part)).await
     }
 }

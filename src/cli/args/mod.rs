@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(super) use put::PutArgs;
+pub(super) use put::{PutArgs, Sources};
 pub(super) use store::{OutputArgs, ProgressArg, StoreArgs};
 pub(super) use unfinished::{AbortArgs, CleanArgs, ListArgs, VerifyArgs};
+pub(super) use values::Concurrency;
 
 /// Uploads files to S3 and its kin, in parts, and finishes.
 ///
@@ -37,15 +38,16 @@ pub(super) enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    uploaded
+  0    uploaded, or already there (--skip-unchanged)
   1    failed otherwise
   2    wrong usage
-  3    the source is missing, unreadable, or changed during the upload
+  3    the source is missing, unreadable, changed, of another size than expected, or its reader failed
   4    no credentials, or access denied
   5    no such bucket, object or upload
-  6    checksum mismatch
+  6    checksum mismatch (--expect-sha256 included)
   7    a precondition does not hold (--no-overwrite, --if-match)
-  75   temporary: network, throttling or server errors, after all attempts, or --deadline; try again later
+  8    some of several files failed
+  75   temporary: network, throttling, server errors, or --deadline; try again later
   130  interrupted (143 by SIGTERM)";
 
 /// A variable that nobody sets: an option's variable can be changed, and not be taken away.
@@ -65,7 +67,14 @@ impl Arguments {
             _ => arg,
         };
         let command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
-        Arguments::from_arg_matches(&command.try_get_matches_from(words)?)
+        let matches = command.try_get_matches_from(words)?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        if let (Command::Put(args), Some(matches)) =
+            (&mut arguments.command, matches.subcommand_matches("put"))
+        {
+            args.files.put_in_order(matches);
+        }
+        Ok(arguments)
     }
 
     /// The options of output, which every command has.
@@ -83,6 +92,8 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::Window;
+    use std::path::Path;
 
     fn put(options: &[&str]) -> Result<PutArgs, clap::Error> {
         let args = ["s3chunk", "put", "f.json", "b/k"].iter().chain(options);
@@ -94,7 +105,7 @@ mod tests {
 
     fn attributes(options: &[&str]) -> Vec<(String, String)> {
         let put = put(options).unwrap();
-        let request = put.request(put.target.clone()).unwrap();
+        let request = put.request(Path::new("f.json"), "b/k".parse().unwrap(), &Window::new(1)).unwrap();
         request.attributes.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 

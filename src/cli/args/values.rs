@@ -18,15 +18,60 @@ impl fmt::Display for Size {
 
 /// Reads a size of a chunk, say `8MiB`.
 pub(super) fn size(text: &str) -> Result<Size, String> {
+    match any_size(text)? {
+        Size(0) => Err("a chunk of nothing sends nothing; 8MiB would do".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// Reads a size that may be zero.
+pub(super) fn any_size(text: &str) -> Result<Size, String> {
     let wrong = || "a size is a number with a unit, as in 8MiB, 1.5GiB or 64MB".to_owned();
     // A bare M is a million to some and a mebibyte to others.
     if text.ends_with(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']) {
         return Err(wrong());
     }
     let size: bytesize::ByteSize = text.parse().map_err(|_| wrong())?;
-    match size.as_u64() {
-        0 => Err("a chunk of nothing sends nothing; 8MiB would do".to_owned()),
-        bytes => Ok(Size(bytes)),
+    Ok(Size(size.as_u64()))
+}
+
+/// A number of requests at once, or as many as turn out to be worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Concurrency {
+    /// As many as make the bytes flow faster.
+    Auto,
+    /// So many.
+    Fixed(u16),
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Concurrency::Auto => f.write_str("auto"),
+            Concurrency::Fixed(number) => number.fmt(f),
+        }
+    }
+}
+
+/// Reads `auto`, or a number from 1 to 1,000.
+pub(super) fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match text.parse() {
+        _ if text.eq_ignore_ascii_case("auto") => Ok(Concurrency::Auto),
+        Ok(number @ 1..=1000) => Ok(Concurrency::Fixed(number)),
+        _ => Err(format!("{text} is not in 1..=1000, and not auto")),
+    }
+}
+
+/// Reads a SHA-256 in hexadecimal, as `sha256sum` prints it.
+pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
+    let digits = text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
+    let mut sum = [0; 32];
+    for (byte, at) in sum.iter_mut().zip((0..64).step_by(2)).filter(|_| digits) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|e| e.to_string())?;
+    }
+    match digits {
+        true => Ok(sum),
+        false => Err("a SHA-256 is 64 hexadecimal digits, as sha256sum prints them".to_owned()),
     }
 }
 
