@@ -6,7 +6,7 @@
 //!
 //! To read the code, follow one upload:
 //!
-//! 1. [`target`]: where the object goes.
+//! 1. [`target`]: where the object goes; [`access_point`], where the bucket is named by one.
 //! 2. [`plan`]: S3's limits, and how a size becomes parts.
 //! 3. [`source`]: the file; a part of it streams through a few reused blocks, again and again if need be.
 //! 4. [`checksum`]: what a pass over a part computes, and how the parts' values make the object's.
@@ -37,6 +37,7 @@
 #![deny(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod access_point;
 pub mod checksum;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -1,10 +1,12 @@
-//! Where an object goes: `bucket/key` or `s3://bucket/key`.
+//! Where an object goes: `bucket/key` or `s3://bucket/key`, the bucket by its name or by an access point's ARN.
 //!
 //! A key is taken literally. Nothing is normalised, decoded or matched: spaces, `+`, `%`, `//`,
 //! `..` and a leading `/` are part of the name, as they are in S3.
 
 use std::fmt;
 use std::str::FromStr;
+
+use crate::access_point::{AccessPoint, ArnError};
 
 /// The longest key in bytes of UTF-8 ("Creating object key names", S3 user guide).
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -28,6 +30,9 @@ pub enum TargetError {
     /// The bucket's name has a character that no store allows, or is too long.
     #[error("{0:?} is no bucket name (letters, digits, '.', '-' and '_', at most 255)")]
     Bucket(String),
+    /// The bucket is an ARN, and none that can be used.
+    #[error("the ARN: {0}")]
+    Arn(#[from] ArnError),
     /// The key is longer than [`MAX_KEY_BYTES`].
     #[error("the key has {0} bytes, and S3 takes at most {MAX_KEY_BYTES}")]
     LongKey(usize),
@@ -46,19 +51,17 @@ impl Target {
         if bucket.is_empty() {
             return Err(TargetError::NoBucket);
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        // A bucket of dots alone would be a path segment that clients and proxies resolve away.
-        let dots = bucket.chars().all(|c| c == '.');
-        if bucket.len() > MAX_BUCKET_BYTES || dots || !bucket.chars().all(allowed) {
-            return Err(TargetError::Bucket(bucket));
-        }
+        let bucket = match bucket.starts_with("arn:") {
+            true => bucket.parse::<AccessPoint>()?.to_string(),
+            false => check_name(bucket)?,
+        };
         if key.len() > MAX_KEY_BYTES {
             return Err(TargetError::LongKey(key.len()));
         }
         Ok(Target { bucket, key })
     }
 
-    /// The bucket.
+    /// The bucket: its name, or the ARN of an access point.
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
@@ -86,6 +89,17 @@ impl Target {
     }
 }
 
+/// Checks that some store could have a bucket of this name.
+fn check_name(bucket: String) -> Result<String, TargetError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    // A bucket of dots alone would be a path segment that clients and proxies resolve away.
+    let dots = bucket.chars().all(|c| c == '.');
+    match bucket.len() > MAX_BUCKET_BYTES || dots || !bucket.chars().all(allowed) {
+        true => Err(TargetError::Bucket(bucket)),
+        false => Ok(bucket),
+    }
+}
+
 impl FromStr for Target {
     type Err = TargetError;
 
@@ -97,6 +111,10 @@ impl FromStr for Target {
             }
             _ => text,
         };
+        if let Some(access_point) = AccessPoint::split(rest) {
+            let (access_point, key) = access_point?;
+            return Target::new(access_point.to_string(), key);
+        }
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         Target::new(bucket, key)
     }
@@ -129,6 +147,18 @@ mod tests {
         for key in ["/lead", "a//b", "../x", "./y", "a%2Fb", "a+b c", "ключ", "a://b"] {
             assert_eq!(parse(&format!("b/{key}")), Ok(("b".into(), key.into())));
         }
+    }
+
+    #[test]
+    fn an_access_point_stands_where_a_bucket_does() {
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+        for text in [format!("{arn}/a:b/c"), format!("s3://{}/a:b/c", arn.replace("t/ap", "t:ap"))] {
+            assert_eq!(parse(&text), Ok((arn.into(), "a:b/c".into())));
+        }
+        let target: Target = arn.parse().unwrap();
+        assert_eq!(target.for_file("f").unwrap().to_string(), format!("s3://{arn}/f"));
+        assert_eq!(target.to_string().parse(), Ok(target));
+        assert_eq!(parse("arn:aws:s3:::bucket/key"), Err(TargetError::Arn(ArnError::Other)));
     }
 
     #[test]
