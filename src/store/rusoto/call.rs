@@ -22,6 +22,7 @@ use rusoto_core::request::{
 };
 use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 
+use super::endpoint::Endpoint;
 use super::sign::{Payload, sign};
 use super::transport::{Body, Limits, whole};
 use super::xml::{Element, trimmed};
@@ -108,12 +109,18 @@ impl Call {
 
     async fn exchange(&self, signed: SignedRequest) -> Result<HttpResponse, StoreError> {
         let refused = |why: &str| StoreError::new(self.operation, Kind::Refused, why);
-        let (mut request, payload) = self.request(signed).map_err(refused)?;
+        let (place, bucket) = self.shared.place_of(&self.bucket).map_err(refused)?;
+        let (mut request, payload) = self.request(signed, &place.endpoint, &bucket).map_err(refused)?;
+        if self.shared.customer_key.is_some() && self.shared.transport.is_in_the_clear(request.uri()) {
+            return Err(refused(
+                "the store sends it where others could read the key, and only https is safe",
+            ));
+        }
         let now = self.shared.signing_time();
         let credentials = self.shared.keyring.credentials(SystemTime::now()).await;
         let credentials =
             credentials.map_err(|why| StoreError::new(self.operation, Kind::NoCredentials, why))?;
-        let region = self.shared.place().region.clone();
+        let region = place.region;
         if let Some(credentials) = &credentials {
             sign(&mut request, payload, credentials, &region, now).map_err(refused)?;
         }
@@ -146,8 +153,13 @@ impl Call {
         }
     }
 
-    /// Makes the request to send of what rusoto made.
-    fn request(&self, signed: SignedRequest) -> Result<(Request<Body>, Payload), &'static str> {
+    /// Makes the request to send of what rusoto made, to a bucket by its name at this endpoint.
+    fn request(
+        &self,
+        signed: SignedRequest,
+        endpoint: &Endpoint,
+        bucket: &str,
+    ) -> Result<(Request<Body>, Payload), &'static str> {
         let method = Method::from_bytes(signed.method.as_bytes()).map_err(|_| "no HTTP method")?;
         // rusoto writes "/bucket/key", not encoded; the key may itself begin with the bucket's name.
         let path = signed.path.strip_prefix('/').unwrap_or(&signed.path);
@@ -156,7 +168,7 @@ impl Call {
         let query = signed.params.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let uri = match &self.location {
             Some(location) => location.clone(),
-            None => self.shared.place().endpoint.uri(&self.bucket, key, query)?,
+            None => endpoint.uri(bucket, key, query)?,
         };
         let mut headers = HeaderMap::new();
         for (name, values) in &signed.headers {

@@ -81,6 +81,11 @@ impl Connector {
         self.0.sent.load(Relaxed)
     }
 
+    /// Whether a request to `uri` goes by a proxy.
+    pub(super) fn is_proxied(&self, uri: &Uri) -> bool {
+        self.0.proxies.intercept(uri).is_some()
+    }
+
     /// The credentials that a proxy wants with each plain request to `uri`.
     pub(super) fn proxy_authorization(&self, uri: &Uri) -> Option<HeaderValue> {
         let intercept = self.0.proxies.intercept(uri).filter(|_| uri.scheme_str() == Some("http"))?;

@@ -38,6 +38,8 @@ pub(super) struct Surroundings {
     pub(super) provider: Option<SharedCredentialsProvider>,
     pub(super) region: Option<String>,
     pub(super) endpoint_url: Option<String>,
+    pub(super) dual_stack: bool,
+    pub(super) fips: bool,
 }
 
 /// Looks at the environment, the config and credentials files, and nothing else yet. The instance's
@@ -76,6 +78,8 @@ pub(super) async fn look_around(
         provider,
         region: config.region().map(|region| region.as_ref().to_owned()),
         endpoint_url: endpoint_url(&config),
+        dual_stack: config.use_dual_stack().unwrap_or_default(),
+        fips: config.use_fips().unwrap_or_default(),
     }
 }
 

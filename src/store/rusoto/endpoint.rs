@@ -6,6 +6,9 @@ use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::amazon::{self, Variants};
+use crate::access_point::AccessPoint;
+
 /// How the bucket is named in a request's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {
@@ -59,31 +62,53 @@ impl Endpoint {
         if uri.query().is_some() {
             return Err("it has a query, which no endpoint has");
         }
-        let is_address = authority.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        if addressing == Addressing::Virtual && is_address {
-            return Err("a bucket cannot stand before an IP address; use path addressing");
-        }
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Endpoint { scheme, authority, prefix, addressing })
+        let endpoint = Endpoint { scheme, authority, prefix, addressing };
+        match addressing {
+            Addressing::Virtual => endpoint.by_host(),
+            _ => Ok(endpoint),
+        }
     }
 
     /// Returns the AWS endpoint of a region.
     ///
     /// # Errors
-    /// When the text can't be a region's name.
-    pub(super) fn aws(region: &str, addressing: Addressing) -> Result<Self, &'static str> {
-        check_region(region)?;
-        // The partitions of AWS, as its own clients know them.
-        let domain = match region {
-            r if r.starts_with("cn-") => "amazonaws.com.cn",
-            r if r.starts_with("us-iso-") => "c2s.ic.gov",
-            r if r.starts_with("us-isob-") => "sc2s.sgov.gov",
-            r if r.starts_with("us-isof-") => "csp.hci.ic.gov",
-            r if r.starts_with("eu-isoe-") => "cloud.adc-e.uk",
-            r if r.starts_with("eusc-") => "amazonaws.eu",
-            _ => "amazonaws.com",
-        };
-        Endpoint::parse(&format!("https://s3.{region}.{domain}"), addressing)
+    /// When the text can't be a region's name, or the region has no such endpoint.
+    pub(super) fn aws(
+        region: &str,
+        addressing: Addressing,
+        variants: Variants,
+    ) -> Result<Self, &'static str> {
+        // The accelerated host serves no bucket in the path.
+        let addressing = if variants.accelerate { Addressing::Virtual } else { addressing };
+        Endpoint::parse(&format!("https://{}", amazon::host(region, variants)?), addressing)
+    }
+
+    /// Returns the AWS endpoint of an access point, before which its label is to stand.
+    ///
+    /// # Errors
+    /// When there is no such access point, or no such endpoint of it.
+    pub(super) fn aws_access_point(
+        access_point: &AccessPoint,
+        variants: Variants,
+    ) -> Result<Self, &'static str> {
+        let host = amazon::access_point_host(access_point, variants)?;
+        Endpoint::parse(&format!("https://{host}"), Addressing::Virtual)
+    }
+
+    /// Returns the same endpoint with every bucket in the host's name.
+    ///
+    /// # Errors
+    /// When nothing can stand before this host.
+    pub(super) fn by_host(self) -> Result<Self, &'static str> {
+        match self.address().is_some() {
+            true => Err("a bucket cannot stand before an IP address; use path addressing"),
+            false => Ok(Endpoint { addressing: Addressing::Virtual, ..self }),
+        }
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.authority.host().trim_matches(['[', ']']).parse().ok()
     }
 
     /// Whether requests are encrypted on their way.
@@ -142,6 +167,20 @@ impl Endpoint {
     }
 }
 
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = host.to_ascii_lowercase();
+    match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+/// Whether a bucket can be part of the name of a host whose certificate covers one label more.
+pub(super) fn is_one_label(bucket: &str) -> bool {
+    is_host_label(bucket) && !bucket.contains('.')
+}
+
 /// Checks that a text can be a region's name, at AWS or elsewhere.
 ///
 /// # Errors
@@ -197,6 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_stands_before_the_accelerated_host_whatever_its_name() {
+        let variants = Variants { accelerate: true, ..Variants::default() };
+        let endpoint = Endpoint::aws("eu-west-1", Addressing::Auto, variants).unwrap();
+        let uri = endpoint.uri("b", "k", std::iter::empty()).unwrap();
+        assert_eq!(uri, "https://b.s3-accelerate.amazonaws.com/k");
+    }
+
+    #[test]
+    fn this_machine_is_told_from_others() {
+        for host in ["localhost", "a.LOCALHOST", "127.0.0.1", "127.8.9.1", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "10.0.0.1", "[::2]", "notlocalhost", "0.0.0.0"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
     fn keys_are_encoded_once_and_never_normalised() {
         let path = |key| uri("http://h", Addressing::Path, "b", key);
         assert_eq!(path("a b+c%2F"), "http://h/b/a%20b%2Bc%252F");
@@ -231,6 +288,6 @@ mod tests {
         ] {
             assert!(Endpoint::parse(url, Addressing::Auto).is_err(), "{url}");
         }
-        assert!(Endpoint::aws("evil.example/", Addressing::Auto).is_err());
+        assert!(Endpoint::parse("http://[::1]:9000", Addressing::Virtual).is_err());
     }
 }

@@ -4,10 +4,12 @@
 //! maintained. Each call brings a client of its own, whose dispatcher is the call itself. This
 //! is the only folder that names rusoto, and it can be replaced as a folder.
 
+mod amazon;
 mod call;
 mod connect;
 mod connector;
 mod credentials;
+mod customer_key;
 mod endpoint;
 mod error;
 mod operations;
@@ -25,15 +27,18 @@ use http::HeaderMap;
 use rusoto_core::{Client, Region, RusotoError};
 use rusoto_s3::S3Client;
 
+pub use amazon::Variants;
 pub use aws_credential_types::Credentials;
 pub use connect::{Connection, ConnectionError, CredentialSource, PayloadSigning};
+pub use customer_key::CustomerKey;
 pub use endpoint::Addressing;
 pub use transport::Timeouts;
 
 use super::{Kind, Operation, StoreError};
+use crate::access_point::AccessPoint;
 use call::{Call, Redirect, Seen};
 use credentials::Keyring;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, is_one_label};
 use transport::Transport;
 
 /// A store that speaks S3 over HTTP. Cheap to clone.
@@ -46,6 +51,10 @@ struct Shared {
     keyring: Keyring,
     place: RwLock<Place>,
     addressing: Addressing,
+    variants: Variants,
+    /// What every request carries.
+    headers: HeaderMap,
+    customer_key: Option<CustomerKey>,
     signs_payload: bool,
     timeouts: Timeouts,
     /// Seconds that the store's clock is ahead of ours.
@@ -66,6 +75,32 @@ const CLOCK_TOLERANCE: i64 = 300;
 impl Shared {
     fn place(&self) -> RwLockReadGuard<'_, Place> {
         self.place.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where requests for a bucket go, and the bucket as an address names it. An access point has a
+    /// place of its own, which no redirect moves.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    fn place_of(&self, bucket: &str) -> Result<(Place, String), &'static str> {
+        let place = self.place().clone();
+        let Ok(access_point) = bucket.parse::<AccessPoint>() else {
+            if self.variants.accelerate && !is_one_label(bucket) {
+                return Err(
+                    "transfer acceleration wants a bucket of lower-case letters, digits and '-' alone",
+                );
+            }
+            return Ok((place, bucket.to_owned()));
+        };
+        if self.addressing == Addressing::Path {
+            return Err("an access point is named in the host, and path addressing is asked for");
+        }
+        let endpoint = match place.is_aws {
+            true => Endpoint::aws_access_point(&access_point, self.variants)?,
+            false => place.endpoint.by_host()?,
+        };
+        let region = access_point.region().to_owned();
+        Ok((Place { endpoint, region, ..place }, access_point.host_label()))
     }
 
     /// Returns the time to sign a request with: ours, while the clocks are near enough.
@@ -102,7 +137,7 @@ impl Shared {
             return false;
         }
         if place.is_aws {
-            match Endpoint::aws(region, self.addressing) {
+            match Endpoint::aws(region, self.addressing, self.variants) {
                 Ok(endpoint) => place.endpoint = endpoint,
                 Err(_) => return false,
             }
@@ -172,6 +207,8 @@ impl RusotoStore {
     /// Readies a call to be sent where the store wants it. Returns whether there is such a place.
     fn follow(&self, call: &mut Call, signed_for: &str, redirect: Option<Redirect>) -> bool {
         match redirect {
+            // An ARN names the region itself.
+            Some(Redirect::Region(_)) if call.bucket.parse::<AccessPoint>().is_ok() => false,
             // Another call may have moved there meanwhile.
             Some(Redirect::Region(region)) => {
                 region != signed_for && (self.0.place().region == region || self.0.move_to(&region))
@@ -188,11 +225,15 @@ impl RusotoStore {
     }
 
     fn new_call(&self, operation: Operation, bucket: &str) -> Call {
+        let mut headers = self.0.headers.clone();
+        if let Some(key) = &self.0.customer_key {
+            headers.extend(key.headers(operation));
+        }
         Call {
             shared: Arc::clone(&self.0),
             operation,
             bucket: bucket.to_owned(),
-            headers: HeaderMap::new(),
+            headers,
             sha256: None,
             root: None,
             body: None,

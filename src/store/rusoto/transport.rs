@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::connector::{ConnectError, Connector, Pulse, causes};
+use super::endpoint::is_loopback;
 use super::tls::Trust;
 
 /// A request's body.
@@ -95,6 +96,12 @@ impl Transport {
     /// Bytes that all connections have taken so far.
     pub(super) fn sent(&self) -> u64 {
         self.connector.sent()
+    }
+
+    /// Whether others can read a request to `uri` on its way.
+    pub(super) fn is_in_the_clear(&self, uri: &Uri) -> bool {
+        let stays_here = uri.host().is_some_and(is_loopback) && !self.connector.is_proxied(uri);
+        uri.scheme_str() != Some("https") && !stays_here
     }
 
     /// The credentials that a proxy wants with each plain request to `uri`.
