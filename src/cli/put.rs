@@ -27,7 +27,7 @@ pub(super) async fn run(args: &PutArgs, words: &[OsString], base: Connection, re
     };
     let signals = Signals::listen(args.transfer.deadline.map(|deadline| deadline.0));
     let many = args.files.recursive || matches!(sources, Sources::Paths([_, _, ..]));
-    let session = Session::new(args, words, base, report, &signals, many);
+    let session = Session::new(args, words, base.to_bucket(target.bucket()), report, &signals, many);
     match sources {
         Sources::Paths(paths) if many => put_all(&session, paths, &target).await,
         Sources::Paths(paths) => {
@@ -54,7 +54,7 @@ pub(super) async fn put_file(session: &Session<'_>, path: &Path, target: Target)
     let args = session.args;
     let source = FileSource::open_with(path, session.pool.clone())?;
     let name = path.display().to_string();
-    let request = args.request(path, target, &session.window)?;
+    let request = args.request(path, Some(path), target, &session.window)?;
     // Before anything is looked up or sent: a wrong size is the user's, whatever the store.
     let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
     let receipt = |outcome| Receipt::new(&name, &request, outcome, began.elapsed());
@@ -83,7 +83,7 @@ async fn put_stream(
 ) -> anyhow::Result<Receipt> {
     let began = Instant::now();
     let transfer = &session.args.transfer;
-    let request = session.args.request(Path::new(target.key()), target.clone(), &session.window)?;
+    let request = session.args.request(Path::new(target.key()), None, target.clone(), &session.window)?;
     let plan = request.expect.size.map(|size| Plan::new(size, request.wishes));
     let plan = plan.transpose().map_err(|e| Error::new(Step::Plan, e))?;
     let receipt = |outcome| Receipt::new(name, &request, outcome, began.elapsed());

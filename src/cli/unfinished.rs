@@ -34,7 +34,7 @@ struct Record<'a> {
 pub(super) async fn list(args: &ListArgs, base: Connection, report: &Report) -> Exit {
     let signals = Signals::listen(None);
     let listed = async {
-        let store = connect(&args.store, base, report, &signals).await?;
+        let store = connect(&args.store, base.to_bucket(args.target.bucket()), report, &signals).await?;
         find(&store, args.target.bucket(), args.target.key()).await
     };
     match signals.unless(listed).await {
@@ -50,7 +50,7 @@ pub(super) async fn list(args: &ListArgs, base: Connection, report: &Report) -> 
 pub(super) async fn abort(args: &AbortArgs, base: Connection, report: &Report) -> Exit {
     let signals = Signals::listen(None);
     let aborted = async {
-        let store = connect(&args.store, base, report, &signals).await?;
+        let store = connect(&args.store, base.to_bucket(args.target.bucket()), report, &signals).await?;
         let uploads = match &args.upload_id {
             Some(id) => vec![Upload { target: args.target.clone(), upload_id: id.clone() }],
             None => {
@@ -78,7 +78,7 @@ pub(super) async fn abort(args: &AbortArgs, base: Connection, report: &Report) -
 pub(super) async fn clean(args: &CleanArgs, base: Connection, report: &Report) -> Exit {
     let signals = Signals::listen(None);
     let cleaned = async {
-        let store = connect(&args.store, base, report, &signals).await?;
+        let store = connect(&args.store, base.to_bucket(args.target.bucket()), report, &signals).await?;
         let mut uploads = find(&store, args.target.bucket(), args.target.key()).await?;
         // Both by the store's clock.
         let limit = store.their_time(SystemTime::now()).checked_sub(args.older_than.0);

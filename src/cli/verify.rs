@@ -31,6 +31,8 @@ pub(super) async fn run(args: &VerifyArgs, base: Connection, report: &Report) ->
     let compared = async {
         let file = FileSource::open(&args.source)?;
         let target = target.as_ref().map_err(|usage| anyhow::anyhow!(usage.clone()))?;
+        let customer_key = args.sse_c_key.clone().or(base.customer_key);
+        let base = Connection { customer_key, ..base }.to_bucket(target.bucket());
         let store = connect(&args.store, base, report, &signals).await?;
         let verdict = upload::verify(&store, &file, target, args.chunk_size.0).await?;
         let status = match verdict {

@@ -2,7 +2,8 @@
 //!
 //! On the wire each is a header of PutObject and of CreateMultipartUpload alike, and that is how they
 //! are kept: a list of headers, checked when added, instead of a struct of some thirty optional fields
-//! written out twice.
+//! written out twice. A key that the customer keeps (SSE-C) is not among them: the gateway has it, since
+//! it goes with reading as well.
 
 use std::fmt;
 
@@ -26,6 +27,9 @@ pub enum AttributeError {
     /// The value holds a line break or another control character. The value is not repeated: it may be secret.
     #[error("the value of {0} is not plain ASCII, or holds a control character or a surrounding space")]
     Value(String),
+    /// Attributes that do not go together, or one that lacks another. Says which.
+    #[error("{0}")]
+    Together(&'static str),
     /// The user-defined metadata is too large.
     #[error("the metadata has {0} bytes, and S3 takes at most {MAX_METADATA_BYTES}")]
     MetadataSize(usize),

@@ -12,6 +12,7 @@ mod contract;
 mod engine;
 mod finish;
 mod keys;
+mod options;
 mod reach;
 mod resume;
 mod retry;

@@ -1,5 +1,8 @@
 //! The options, and their conversion into the library's types.
 
+mod date;
+mod object;
+mod object_values;
 mod put;
 mod store;
 mod unfinished;
@@ -105,7 +108,8 @@ mod tests {
 
     fn attributes(options: &[&str]) -> Vec<(String, String)> {
         let put = put(options).unwrap();
-        let request = put.request(Path::new("f.json"), "b/k".parse().unwrap(), &Window::new(1)).unwrap();
+        let request =
+            put.request(Path::new("f.json"), None, "b/k".parse().unwrap(), &Window::new(1)).unwrap();
         request.attributes.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 

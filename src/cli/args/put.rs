@@ -8,13 +8,14 @@ use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 
 use super::super::files::Rule;
 use super::super::report::Usage;
+use super::object::ObjectArgs;
 use super::store::{OutputArgs, StoreArgs};
-use super::values::{Concurrency, Size, Span, any_size, concurrency, pair, sha256, size, span};
+use super::values::{Concurrency, Size, Span, any_size, concurrency, sha256, size, span};
 use crate::checksum::{Algorithm, Wanted};
 use crate::plan::{DEFAULT_PART_SIZE, MAX_PARTS, Wishes};
 use crate::source::DEFAULT_MEMORY;
 use crate::store::rusoto::{Connection, PayloadSigning};
-use crate::store::{AttributeError, Attributes, Condition};
+use crate::store::{AttributeError, Condition};
 use crate::upload::{ChecksumWish, Expect, Request, Window};
 use crate::{Target, pace};
 
@@ -128,30 +129,6 @@ pub(in crate::cli) struct FilesArgs {
     pub(in crate::cli) fail_fast: bool,
 }
 
-/// What is said of the object.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Object")]
-struct ObjectArgs {
-    /// Media type; guessed from the source's name where it is not given
-    #[arg(long, env = "S3CHUNK_CONTENT_TYPE", value_name = "TYPE")]
-    content_type: Option<String>,
-    /// How caches may keep it, say "max-age=3600"
-    #[arg(long, env = "S3CHUNK_CACHE_CONTROL", value_name = "DIRECTIVES")]
-    cache_control: Option<String>,
-    /// User-defined metadata
-    #[arg(long, env = "S3CHUNK_METADATA", value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = pair)]
-    metadata: Vec<(String, String)>,
-    /// Storage class, say STANDARD_IA or GLACIER_IR
-    #[arg(long, env = "S3CHUNK_STORAGE_CLASS", value_name = "CLASS")]
-    storage_class: Option<String>,
-    /// Encryption at the store: AES256, aws:kms or aws:kms:dsse
-    #[arg(long, env = "S3CHUNK_SSE", value_name = "ALGORITHM", value_parser = ["AES256", "aws:kms", "aws:kms:dsse"])]
-    sse: Option<String>,
-    /// KMS key to encrypt with, for --sse aws:kms or aws:kms:dsse
-    #[arg(long, env = "S3CHUNK_SSE_KMS_KEY_ID", value_name = "KEY")]
-    sse_kms_key_id: Option<String>,
-}
-
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum ChecksumArg {
     #[default]
@@ -252,13 +229,15 @@ impl PutArgs {
         Ok((sources, target))
     }
 
-    /// The upload that is asked for, to the object `target`, of a source that is called `name`.
+    /// The upload that is asked for, to the object `target`, of a source that is called `name`, and is
+    /// `file` where it is one.
     ///
     /// # Errors
     /// When an attribute can't be sent.
     pub(in crate::cli) fn request(
         &self,
         name: &Path,
+        file: Option<&Path>,
         target: Target,
         window: &Window,
     ) -> Result<Request, AttributeError> {
@@ -266,7 +245,7 @@ impl PutArgs {
         let mut request = Request::new(target);
         request.wishes = Wishes { part_size: transfer.chunk_size.0, max_parts: transfer.max_parts };
         request.window = window.clone();
-        request.attributes = self.object.attributes(name)?;
+        request.attributes = self.object.attributes(name, file)?;
         request.expect = Expect {
             size: transfer.expect_size.map(|size| size.0),
             min_size: transfer.min_size.map(|size| size.0),
@@ -298,7 +277,8 @@ impl PutArgs {
             PayloadSigningArg::Always => PayloadSigning::Always,
             PayloadSigningArg::Never => PayloadSigning::Never,
         };
-        Connection { payload_signing, ..self.store.connection(base) }
+        let customer_key = self.object.customer_key().or_else(|| base.customer_key.clone());
+        Connection { payload_signing, customer_key, ..self.store.connection(base) }
     }
 }
 
@@ -350,27 +330,4 @@ impl FilesArgs {
 /// Reads a glob.
 fn glob(text: &str) -> Result<String, String> {
     Rule::exclude(text).map(|_| text.to_owned())
-}
-
-impl ObjectArgs {
-    fn attributes(&self, source: &Path) -> Result<Attributes, AttributeError> {
-        let guess = || mime_guess::from_path(source).first_or_octet_stream().to_string();
-        let mut attributes = Attributes::new();
-        attributes.set("content-type", self.content_type.clone().unwrap_or_else(guess))?;
-        let optional = [
-            ("cache-control", &self.cache_control),
-            ("x-amz-storage-class", &self.storage_class),
-            ("x-amz-server-side-encryption", &self.sse),
-            ("x-amz-server-side-encryption-aws-kms-key-id", &self.sse_kms_key_id),
-        ];
-        for (header, value) in optional {
-            if let Some(value) = value {
-                attributes.set(header, value.as_str())?;
-            }
-        }
-        for (key, value) in &self.metadata {
-            attributes.set_metadata(key, value.as_str())?;
-        }
-        Ok(attributes)
-    }
 }

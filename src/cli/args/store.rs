@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::values::{Span, span};
+use super::values::{Span, account, payer, span};
 use crate::store::RetryPolicy;
-use crate::store::rusoto::{Addressing, Connection, CredentialSource, Timeouts};
+use crate::store::rusoto::{Addressing, Connection, CredentialSource, Timeouts, Variants};
 
 /// Which store, and how to reach it.
 #[derive(Debug, Args)]
@@ -26,6 +26,22 @@ pub(in crate::cli) struct StoreArgs {
     /// Where the bucket is named: in the path, in the host name (virtual), or as the store expects it
     #[arg(long, env = "S3CHUNK_ADDRESSING", value_name = "STYLE", value_enum, default_value_t)]
     addressing: AddressingArg,
+    /// Send to AWS's nearest edge location, where the bucket has transfer acceleration
+    #[arg(long, env = "S3CHUNK_ACCELERATE", value_parser = FalseyValueParser::new())]
+    accelerate: bool,
+    /// Use AWS's endpoints that IPv6 reaches as well as IPv4
+    #[arg(long, env = "S3CHUNK_DUALSTACK", value_parser = FalseyValueParser::new())]
+    dualstack: bool,
+    /// Use AWS's endpoints whose encryption is validated by FIPS 140
+    #[arg(long, env = "S3CHUNK_FIPS", value_parser = FalseyValueParser::new())]
+    fips: bool,
+    /// Account that the bucket must be of, in 12 digits; the store refuses each request otherwise
+    #[arg(long, env = "S3CHUNK_EXPECTED_BUCKET_OWNER", value_name = "ID", value_parser = account)]
+    expected_bucket_owner: Option<String>,
+    /// Confirm that you pay for the requests, where the bucket's owner does not: "requester", and nothing
+    /// else
+    #[arg(long, env = "S3CHUNK_REQUEST_PAYER", value_name = "WHO", num_args = 0..=1, default_missing_value = "requester", value_parser = payer)]
+    request_payer: Option<bool>,
     /// Send requests without a signature
     #[arg(long, env = "S3CHUNK_NO_SIGN_REQUEST", value_parser = FalseyValueParser::new())]
     no_sign_request: bool,
@@ -99,6 +115,13 @@ impl StoreArgs {
                 AddressingArg::Path => Addressing::Path,
                 AddressingArg::Virtual => Addressing::Virtual,
             },
+            variants: Variants {
+                accelerate: self.accelerate || base.variants.accelerate,
+                dual_stack: self.dualstack || base.variants.dual_stack,
+                fips: self.fips || base.variants.fips,
+            },
+            expected_bucket_owner: self.expected_bucket_owner.clone().or(base.expected_bucket_owner),
+            requester_pays: self.request_payer.unwrap_or(base.requester_pays),
             ca_bundle: self.ca_bundle.clone().or(base.ca_bundle),
             trust_anyone: self.no_verify_ssl || base.trust_anyone,
             timeouts: Timeouts {
@@ -124,16 +147,25 @@ impl StoreArgs {
             AddressingArg::Path => Some("path".to_owned()),
             AddressingArg::Virtual => Some("virtual".to_owned()),
         };
+        let payer = self.request_payer.filter(|pays| *pays).map(|_| "requester".to_owned());
         for (option, value) in [
             ("--endpoint-url", self.endpoint_url.clone()),
             ("--region", self.region.clone()),
             ("--profile", self.profile.clone()),
             ("--addressing", addressing),
+            ("--expected-bucket-owner", self.expected_bucket_owner.clone()),
+            ("--request-payer", payer),
             ("--ca-bundle", ca_bundle),
         ] {
             words.extend(value.into_iter().flat_map(|value| [option.to_owned(), value]));
         }
-        let flags = [("--no-sign-request", self.no_sign_request), ("--no-verify-ssl", self.no_verify_ssl)];
+        let flags = [
+            ("--accelerate", self.accelerate),
+            ("--dualstack", self.dualstack),
+            ("--fips", self.fips),
+            ("--no-sign-request", self.no_sign_request),
+            ("--no-verify-ssl", self.no_verify_ssl),
+        ];
         words.extend(flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag.to_owned()));
         words
     }

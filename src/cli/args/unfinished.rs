@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PathBufValueParser, TypedValueParser};
 
+use super::object_values::customer_key;
 use super::store::{OutputArgs, StoreArgs};
 use super::values::{Size, Span, size, span};
 use crate::Target;
 use crate::plan::DEFAULT_PART_SIZE;
+use crate::store::rusoto::CustomerKey;
 
 /// Lists unfinished uploads: key, upload id, when started, parts and bytes stored, and when the bucket
 /// will drop them.
@@ -65,6 +67,9 @@ pub(in crate::cli) struct VerifyArgs {
     /// Size of the chunks that it was uploaded in, to be tried first where the store does not tell
     #[arg(long, env = "S3CHUNK_CHUNK_SIZE", value_name = "SIZE", value_parser = size, default_value_t = Size(DEFAULT_PART_SIZE))]
     pub(in crate::cli) chunk_size: Size,
+    /// The key that it was encrypted with, where you keep that: a file of 32 raw bytes; https only
+    #[arg(long, env = "S3CHUNK_SSE_C_KEY", value_name = "FILE", value_parser = PathBufValueParser::new().try_map(customer_key))]
+    pub(in crate::cli) sse_c_key: Option<CustomerKey>,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
     #[command(flatten)]

@@ -104,3 +104,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         _ => Err("metadata is written KEY=VALUE, with commas between several".to_owned()),
     }
 }
+
+/// Reads an account's number.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    match text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("an account is a number of 12 digits".to_owned()),
+    }
+}
+
+/// Reads who pays. A variable may say yes or no as others do.
+pub(super) fn payer(text: &str) -> Result<bool, String> {
+    match text {
+        "requester" | "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("requester is all that it can be; write --request-payer=requester".to_owned()),
+    }
+}
