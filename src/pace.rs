@@ -27,6 +27,9 @@ const GLIMPSE: u32 = 2;
 const PATIENCE: u32 = 40;
 /// How many times faster the flow must be for twice the places to be worth it.
 const GAIN: f64 = 1.3;
+/// A flow in bytes a second and place that nothing at the other end holds back, so that more places would just
+/// cost more.
+const PLENTY: f64 = (128 << 20) as f64;
 /// The share of the flow that half the places must keep up to be enough.
 const ENOUGH: f64 = 0.9;
 /// Ticks between two rounds of trials: lines change.
@@ -115,7 +118,7 @@ impl Pace {
     }
 
     fn try_more(&mut self, flow: f64) {
-        match self.places < MOST {
+        match self.places < MOST && flow < PLENTY * self.places as f64 {
             true => self.turn(Phase::More(flow), self.places * 2),
             false => self.turn(Phase::Settle, self.places),
         }
@@ -168,6 +171,12 @@ mod tests {
         assert!(places.iter().all(|places| *places <= 2 * FIRST));
         let few = places.iter().filter(|places| **places == FIRST).count();
         assert!(few > 800, "{few} ticks");
+    }
+
+    #[test]
+    fn where_nothing_holds_a_connection_back_there_are_no_more() {
+        let mut pace = Pace::new(FIRST);
+        assert!((0..1000).all(|_| pace.places(2.0 * PLENTY * FIRST as f64, true).is_none()));
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Part {
         Part(Place::File(InFile { opened, pool, range }))
     }
 
+    /// Returns these bytes.
+    pub fn of_bytes(bytes: &'static [u8]) -> Self {
+        Part::held(Held::new(vec![Bytes::from_static(bytes)], Sums::default(), None))
+    }
+
     pub(super) fn held(held: Held) -> Self {
         Part(Place::Memory(Arc::new(held)))
     }

@@ -48,7 +48,14 @@ pub(super) struct Held {
     pub(super) len: u64,
     /// What was computed of them while they were read.
     pub(super) sums: Sums,
-    _room: OwnedSemaphorePermit,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    pub(super) fn new(blocks: Vec<Bytes>, sums: Sums, room: Option<OwnedSemaphorePermit>) -> Self {
+        let len = blocks.iter().map(|block| block.len() as u64).sum();
+        Held { blocks, len, sums, _room: room }
+    }
 }
 
 impl StreamSource {
@@ -186,7 +193,7 @@ impl Reader {
             len += block.as_ref().len() as u64;
             blocks.push(Bytes::from_owner(block));
         }
-        Ok(Part::held(Held { blocks, len, sums: pass.finish(), _room: room }))
+        Ok(Part::held(Held::new(blocks, pass.finish(), Some(room))))
     }
 
     /// Reads up to `size` bytes into a file that is gone when nobody needs it any more.

@@ -127,6 +127,9 @@ impl<S: Store> Store for Hedging<S> {
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
+        if request.once {
+            return self.store.upload_part(request).await;
+        }
         let first = self.send(request);
         tokio::pin!(first);
         loop {

@@ -135,6 +135,8 @@ pub struct UploadPart {
     pub attributes: Attributes,
     /// Whether to send it over a connection of its own, since another one does not get on.
     pub fresh: bool,
+    /// Whether to send it just once, whatever comes of it.
+    pub once: bool,
 }
 
 /// A request that makes an object of an upload's parts.

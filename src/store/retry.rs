@@ -258,6 +258,9 @@ impl<S: Store> Store for Retrying<S> {
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
+        if request.once {
+            return self.store.upload_part(request).await;
+        }
         let (key, part) = (request.upload.target.key(), Some(request.number));
         self.persist(Operation::UploadPart, key, part, || self.store.upload_part(request)).await
     }

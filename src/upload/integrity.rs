@@ -44,6 +44,10 @@ pub(super) struct Integrity {
     refused: AtomicBool,
     /// A part's ETag was its MD5, so that another part's must be too.
     etags_are_md5: AtomicBool,
+    /// The store takes wrong MD5s.
+    md5_is_useless: AtomicBool,
+    /// The store was asked whether it does.
+    asked: AtomicBool,
     sign: bool,
 }
 
@@ -54,6 +58,8 @@ impl Integrity {
             confirmed,
             refused: AtomicBool::new(refused),
             etags_are_md5: AtomicBool::new(false),
+            md5_is_useless: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             sign,
         }
     }
@@ -62,11 +68,21 @@ impl Integrity {
     pub(super) fn wanted(&self) -> Wanted {
         let checksum = self.wish.algorithm().filter(|_| !self.refused.load(Relaxed));
         let md5 = match self.wish {
-            ChecksumWish::Auto => self.confirmed.is_none(),
+            ChecksumWish::Auto => self.confirmed.is_none() && !self.md5_is_useless.load(Relaxed),
             ChecksumWish::Md5 => true,
             ChecksumWish::Algorithm(_) | ChecksumWish::None => false,
         };
         Wanted { checksum, md5, sha256: self.sign }
+    }
+
+    /// Whether MD5s go along just in case, and it has not been asked yet whether they are of use.
+    pub(super) fn asks_for_md5(&self) -> bool {
+        self.wish == ChecksumWish::Auto && self.wanted().md5 && !self.asked.swap(true, Relaxed)
+    }
+
+    /// Sends no MD5 from now on.
+    pub(super) fn leave_out_md5(&self) {
+        self.md5_is_useless.store(true, Relaxed);
     }
 
     /// Whether a part was refused for a checksum that can be left out; it then is from now on.

@@ -8,6 +8,7 @@ mod complete;
 mod expect;
 mod initiate;
 mod integrity;
+mod probe;
 mod put_object;
 mod resume;
 mod unfinished;

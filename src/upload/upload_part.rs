@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt};
 
 use super::expect::check_not_longer;
 use super::initiate::Started;
+use super::probe::WORTH_ASKING;
 use super::window::Place;
 use super::{Job, Next};
 use crate::checksum::{Sums, Wanted};
@@ -32,7 +33,12 @@ impl<S: Store> Job<'_, S> {
         mut stored: Vec<CompletedPart>,
         next: Option<Next>,
     ) -> Result<Vec<CompletedPart>, Error> {
-        let there = stored.iter().map(|part| part.number).collect();
+        let there: HashSet<u32> = stored.iter().map(|part| part.number).collect();
+        if let Some(parts) = started.parts.filter(|parts| parts.size() >= WORTH_ASKING)
+            && let Some(number) = parts.numbers().find(|number| !there.contains(number))
+        {
+            self.ask_for_md5(started, number).await;
+        }
         let mut ready = std::pin::pin!(match self.source {
             Source::File(file) => self.parts_of_file(started, file, there, next).left_stream(),
             Source::Stream(stream) => self.parts_of_stream(started, stream, next).right_stream(),
@@ -110,6 +116,9 @@ impl<S: Store> Job<'_, S> {
         number: u32,
     ) -> Result<Part, Error> {
         let (wishes, sent) = (self.request.wishes, source.taken());
+        if sent >= WORTH_ASKING {
+            self.ask_for_md5(started, number).await;
+        }
         let step = Step::UploadPart { number, count: started.parts.map(|parts| parts.count()) };
         let failed = |e| Error::new(step, e);
         let size = started.parts.map_or_else(|| wishes.next_part_size(sent), |parts| parts.part_size());
@@ -185,6 +194,7 @@ impl<S: Store> Job<'_, S> {
             sums: sums.clone(),
             attributes: self.request.attributes.clone(),
             fresh: false,
+            once: false,
         };
         let answer = self.store.upload_part(&request).await;
         Ok((sums, answer))

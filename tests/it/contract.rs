@@ -115,6 +115,7 @@ async fn upload_part<S: Store>(store: &S, upload: &Upload, number: u32, body: Pa
         sums: sums(store, &body).await,
         attributes: Attributes::new(),
         fresh: false,
+        once: false,
         body,
     };
     let written = store.upload_part(&request).await.unwrap();
@@ -218,7 +219,8 @@ async fn damaged_bytes_are_refused<S: Store>(store: &S, bucket: &str, leave: Lea
     let body = file.source().part(0..100);
     let sums = Sums { md5: Some(checksum::md5(b"other bytes")), ..sums(store, &body).await };
     let attributes = Attributes::new();
-    let request = UploadPart { upload: upload.clone(), number: 1, body, sums, attributes, fresh: false };
+    let request =
+        UploadPart { upload: upload.clone(), number: 1, body, sums, attributes, fresh: false, once: false };
     assert_eq!(store.upload_part(&request).await.unwrap_err().kind, Kind::Checksum);
     store.abort_multipart_upload(&upload).await.unwrap();
 }
