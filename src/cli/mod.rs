@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod failure;
 mod files;
+mod pages;
 mod progress;
 mod put;
 mod receipt;
@@ -23,7 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::store::rusoto::Connection;
-use args::{Arguments, Command};
+use args::{Arguments, Command, Task};
 use report::{Exit, Report};
 
 /// Worker threads at the most: more do not make uploads faster, and each costs memory.
@@ -35,18 +36,19 @@ const MAX_WORKERS: usize = 4;
 /// command can point it at a store of its own.
 pub fn run(args: impl IntoIterator<Item = OsString>, base: Connection) -> ExitCode {
     let words: Vec<OsString> = args.into_iter().collect();
-    let arguments = match Arguments::read(&words) {
-        Ok(arguments) => arguments,
+    let command = match Arguments::read(&words).map(|arguments| arguments.task) {
+        Ok(Task::Command(command)) => command,
+        Ok(Task::Page(page)) => return pages::print(&page).into(),
         Err(error) => return report::usage(&error).into(),
     };
-    log(arguments.output().verbose);
-    let report = Report::new(arguments.output());
+    log(command.output().verbose);
+    let report = Report::new(command.output());
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     let exit = match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(async {
-                match &arguments.command {
+                match &*command {
                     Command::Put(args) => put::run(args, &words, base, &report).await,
                     Command::List(args) => unfinished::list(args, base, &report).await,
                     Command::Abort(args) => unfinished::abort(args, base, &report).await,

@@ -51,6 +51,12 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
+/// Says that standard output does not take a result.
+pub(super) fn unwritten() -> Exit {
+    let _ = writeln!(io::stderr(), "s3chunk: cannot write the result to standard output");
+    Exit::Failed
+}
+
 /// Where results and errors go.
 pub(super) struct Report {
     output: OutputArgs,
@@ -183,8 +189,7 @@ impl Report {
         if written || exit != Exit::Success {
             return exit;
         }
-        let _ = writeln!(io::stderr(), "s3chunk: cannot write the result to standard output");
-        Exit::Failed
+        unwritten()
     }
 
     fn say(&self, error: &anyhow::Error) {

@@ -282,6 +282,8 @@ fn help_says_each_option_in_a_sentence() {
         ("abort", include_str!("help/abort.txt")),
         ("clean", include_str!("help/clean.txt")),
         ("verify", include_str!("help/verify.txt")),
+        ("completions", include_str!("help/completions.txt")),
+        ("man", include_str!("help/man.txt")),
     ] {
         let help = run(s3chunk().args([command, "--help"])).exits(0).stdout;
         assert_eq!(help, expected, "tests/it/help/{command}.txt is another");

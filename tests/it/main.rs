@@ -13,6 +13,7 @@ mod engine;
 mod finish;
 mod keys;
 mod options;
+mod pages;
 mod reach;
 mod resume;
 mod retry;

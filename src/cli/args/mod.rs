@@ -3,6 +3,7 @@
 mod date;
 mod object;
 mod object_values;
+mod pages;
 mod put;
 mod store;
 mod unfinished;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(super) use pages::Page;
 pub(super) use put::{PutArgs, Sources};
 pub(super) use store::{OutputArgs, ProgressArg, StoreArgs};
 pub(super) use unfinished::{AbortArgs, CleanArgs, ListArgs, VerifyArgs};
@@ -27,7 +29,15 @@ pub(super) use values::Concurrency;
 #[command(name = "s3chunk", version, propagate_version = true, max_term_width = 100)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    #[command(flatten)]
+    Command(Box<Command>),
+    #[command(flatten)]
+    Page(Page),
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +49,7 @@ pub(super) enum Command {
     Verify(VerifyArgs),
 }
 
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    uploaded, or already there (--skip-unchanged)
   1    failed otherwise
@@ -72,17 +82,20 @@ impl Arguments {
         let command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
         let matches = command.try_get_matches_from(words)?;
         let mut arguments = Arguments::from_arg_matches(&matches)?;
-        if let (Command::Put(args), Some(matches)) =
-            (&mut arguments.command, matches.subcommand_matches("put"))
+        if let (Task::Command(command), Some(matches)) =
+            (&mut arguments.task, matches.subcommand_matches("put"))
+            && let Command::Put(args) = &mut **command
         {
             args.files.put_in_order(matches);
         }
         Ok(arguments)
     }
+}
 
+impl Command {
     /// The options of output, which every command has.
     pub(super) fn output(&self) -> &OutputArgs {
-        match &self.command {
+        match self {
             Command::Put(args) => &args.output,
             Command::List(args) => &args.output,
             Command::Abort(args) => &args.output,
@@ -100,8 +113,11 @@ mod tests {
 
     fn put(options: &[&str]) -> Result<PutArgs, clap::Error> {
         let args = ["s3chunk", "put", "f.json", "b/k"].iter().chain(options);
-        match Arguments::try_parse_from(args)?.command {
-            Command::Put(put) => Ok(*put),
+        match Arguments::try_parse_from(args)?.task {
+            Task::Command(command) => match *command {
+                Command::Put(put) => Ok(*put),
+                other => panic!("{other:?}"),
+            },
             other => panic!("{other:?}"),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::values::{Span, account, payer, span};
 use crate::store::RetryPolicy;
@@ -15,7 +15,7 @@ use crate::store::rusoto::{Addressing, Connection, CredentialSource, Timeouts, V
 pub(in crate::cli) struct StoreArgs {
     /// URL of the store; AWS's own where neither this nor AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
     /// profile names one
-    #[arg(long, env = "S3CHUNK_ENDPOINT_URL", value_name = "URL")]
+    #[arg(long, env = "S3CHUNK_ENDPOINT_URL", value_name = "URL", value_hint = ValueHint::Url)]
     endpoint_url: Option<String>,
     /// Region of the bucket; else from AWS_REGION or the profile
     #[arg(long, env = "S3CHUNK_REGION", value_name = "REGION")]
@@ -46,7 +46,7 @@ pub(in crate::cli) struct StoreArgs {
     #[arg(long, env = "S3CHUNK_NO_SIGN_REQUEST", value_parser = FalseyValueParser::new())]
     no_sign_request: bool,
     /// PEM file of certificate authorities to trust beside the system's; else that of AWS_CA_BUNDLE
-    #[arg(long, env = "S3CHUNK_CA_BUNDLE", value_name = "FILE")]
+    #[arg(long, env = "S3CHUNK_CA_BUNDLE", value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca_bundle: Option<PathBuf>,
     /// Trust any certificate: whoever answers can read and change what is sent
     #[arg(long, env = "S3CHUNK_NO_VERIFY_SSL", conflicts_with = "ca_bundle", value_parser = FalseyValueParser::new())]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{FalseyValueParser, PathBufValueParser, TypedValueParser};
+use clap::{Args, ValueHint};
 
 use super::object_values::customer_key;
 use super::store::{OutputArgs, StoreArgs};
@@ -61,6 +61,7 @@ pub(in crate::cli) struct CleanArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyArgs {
     /// The file
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(in crate::cli) source: PathBuf,
     /// The object; a bucket alone or a key that ends in '/' gets the file's name appended
     pub(in crate::cli) target: Target,
