@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod failure;
 mod files;
+mod github;
 mod pages;
 mod progress;
 mod put;

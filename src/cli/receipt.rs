@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Serialize;
 
+use super::github::Row;
 use crate::checksum::Checksum;
 use crate::plan::Plan;
 use crate::upload::{Proof, Request, Uploaded};
@@ -123,6 +124,18 @@ impl Receipt {
     /// Bytes of the object.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What a summary of the run says of it.
+    pub(super) fn row(&self) -> Row<'_> {
+        Row {
+            source: &self.source,
+            object: format!("s3://{}/{}", self.bucket, self.key),
+            size: ByteSize(self.size).to_string(),
+            parts: self.parts.to_string(),
+            time: format!("{:.1} s", self.seconds),
+            status: self.status,
+        }
     }
 
     /// The receipt in one line for a person.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::{OutputArgs, StoreArgs};
 use super::failure::{exit_of, hint, left, store_error};
+use super::github::{GitHub, Row};
 use super::receipt::Receipt;
 use super::text::printable;
 use crate::Target;
@@ -48,18 +49,22 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let _ = write!(io::stderr(), "s3chunk: {text}");
+    GitHub::detect().annotate(text);
     Exit::Usage
 }
 
 /// Says that standard output does not take a result.
 pub(super) fn unwritten() -> Exit {
-    let _ = writeln!(io::stderr(), "s3chunk: cannot write the result to standard output");
+    let text = "cannot write the result to standard output";
+    let _ = writeln!(io::stderr(), "s3chunk: {text}");
+    GitHub::detect().annotate(text);
     Exit::Failed
 }
 
 /// Where results and errors go.
 pub(super) struct Report {
     output: OutputArgs,
+    github: GitHub,
     unwritten: AtomicBool,
 }
 
@@ -89,7 +94,7 @@ struct ErrorRecord<'a> {
 
 impl Report {
     pub(super) fn new(output: &OutputArgs) -> Self {
-        Report { output: output.clone(), unwritten: AtomicBool::new(false) }
+        Report { output: output.clone(), github: GitHub::detect(), unwritten: AtomicBool::new(false) }
     }
 
     /// The options of output.
@@ -100,6 +105,7 @@ impl Report {
     /// Prints a receipt on standard output.
     pub(super) fn receipt(&self, receipt: &Receipt) -> Exit {
         self.result(receipt, || receipt.line());
+        self.github.add(&receipt.row());
         Exit::Success
     }
 
@@ -141,6 +147,14 @@ impl Report {
     pub(super) fn failure(&self, object: Object<'_>, error: &anyhow::Error, exit: Option<Exit>) -> Exit {
         let exit = exit.unwrap_or_else(|| exit_of(error));
         self.say(error);
+        self.github.add(&Row {
+            source: object.source,
+            object: format!("s3://{}/{}", object.target.bucket(), object.target.key()),
+            size: String::new(),
+            parts: String::new(),
+            time: String::new(),
+            status: &format!("failed: {error:#}"),
+        });
         if self.output.json {
             let store = store_error(error);
             let message = format!("{error:#}");
@@ -194,8 +208,10 @@ impl Report {
 
     fn say(&self, error: &anyhow::Error) {
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "s3chunk: {}", printable(&format!("{error:#}")));
-        if let Some(hint) = hint(error) {
+        let text = format!("{error:#}");
+        let _ = writeln!(stderr, "s3chunk: {}", printable(&text));
+        let hint = hint(error);
+        if let Some(hint) = &hint {
             let _ = writeln!(stderr, "  {hint}");
         }
         if let Some(Left { upload, fate: Fate::Stuck(cause), held }) = left(error) {
@@ -207,6 +223,9 @@ impl Report {
             let line = format!("the upload {id} could not be dropped, and {held}{why}");
             let _ = writeln!(stderr, "  {}", printable(&line));
         }
+        drop(stderr);
+        let lines: Vec<String> = std::iter::once(printable(&text)).chain(hint).collect();
+        self.github.annotate(&lines.join("\n"));
     }
 
     fn print(&self, line: &str) {

@@ -11,6 +11,7 @@ mod command;
 mod contract;
 mod engine;
 mod finish;
+mod github;
 mod keys;
 mod options;
 mod pages;

@@ -12,7 +12,7 @@ use super::super::args::{Arguments, EXIT_CODES};
 const SHARED: [&str; 2] = ["Store", "Output"];
 
 /// What the environment changes, beside the variables of the options.
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     (
         "S3CHUNK_…",
         "Every option has a variable, named with it; the command line goes before it, and an empty one is none.",
@@ -27,6 +27,10 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     (
         "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
         "The proxy to go through, and the hosts that are reached without one.",
+    ),
+    (
+        "GITHUB_ACTIONS, GITHUB_STEP_SUMMARY",
+        "In a step of GitHub Actions errors become annotations, and each object a row of the step's summary.",
     ),
 ];
 
