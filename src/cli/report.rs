@@ -1,9 +1,11 @@
 //! Where results and errors are printed, and the exit codes.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use anstyle::{AnsiColor, Style};
 use bytesize::ByteSize;
 use serde::Serialize;
 
@@ -34,6 +36,17 @@ pub(super) enum Exit {
     Terminated = 143,
 }
 
+/// What an error's line begins with: in bold red on a terminal that has colours, unless `NO_COLOR` is set.
+/// `anstream` takes the colour out elsewhere, by the rules that clap goes by.
+struct Prefix;
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const STYLE: Style = AnsiColor::Red.on_default().bold();
+        write!(f, "{STYLE}s3chunk:{STYLE:#} ")
+    }
+}
+
 /// A command line that cannot be meant.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -48,7 +61,7 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
     // One line of ours for the WHAT and the WHY; then clap's own advice.
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let _ = write!(io::stderr(), "s3chunk: {text}");
+    let _ = write!(anstream::stderr(), "{Prefix}{text}");
     GitHub::detect().annotate(text);
     Exit::Usage
 }
@@ -56,7 +69,7 @@ pub(super) fn usage(error: &clap::Error) -> Exit {
 /// Says that standard output does not take a result.
 pub(super) fn unwritten() -> Exit {
     let text = "cannot write the result to standard output";
-    let _ = writeln!(io::stderr(), "s3chunk: {text}");
+    let _ = writeln!(anstream::stderr(), "{Prefix}{text}");
     GitHub::detect().annotate(text);
     Exit::Failed
 }
@@ -207,9 +220,9 @@ impl Report {
     }
 
     fn say(&self, error: &anyhow::Error) {
-        let mut stderr = io::stderr().lock();
+        let mut stderr = anstream::stderr().lock();
         let text = format!("{error:#}");
-        let _ = writeln!(stderr, "s3chunk: {}", printable(&text));
+        let _ = writeln!(stderr, "{Prefix}{}", printable(&text));
         let hint = hint(error);
         if let Some(hint) = &hint {
             let _ = writeln!(stderr, "  {hint}");

@@ -7,6 +7,7 @@
 )]
 
 mod checked;
+mod colour;
 mod command;
 mod contract;
 mod engine;

@@ -12,7 +12,7 @@ use super::super::args::{Arguments, EXIT_CODES};
 const SHARED: [&str; 2] = ["Store", "Output"];
 
 /// What the environment changes, beside the variables of the options.
-const ENVIRONMENT: [(&str, &str); 7] = [
+const ENVIRONMENT: [(&str, &str); 8] = [
     (
         "S3CHUNK_…",
         "Every option has a variable, named with it; the command line goes before it, and an empty one is none.",
@@ -32,6 +32,7 @@ const ENVIRONMENT: [(&str, &str); 7] = [
         "GITHUB_ACTIONS, GITHUB_STEP_SUMMARY",
         "In a step of GitHub Actions errors become annotations, and each object a row of the step's summary.",
     ),
+    ("NO_COLOR, CLICOLOR_FORCE", "No colours, or colours also where no terminal is."),
 ];
 
 const EXAMPLES: [(&str, &str); 3] = [
