@@ -187,6 +187,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         ("bucket/key", &["--chunk-size", "6GiB"], "at most 5 GiB"),
         ("bucket/key", &["--chunk-size", "1MiB"], "use --chunk-size 5MiB or more"),
         ("bucket/key", &["--concurrency", "0"], "0 is not in 1..=1000"),
+        ("bucket/key", &["--limit-rate", "10M"], "a rate is a size a second"),
+        ("bucket/key", &["--limit-rate", "1000B/s"], "of 1KiB/s or more"),
         ("bucket/key", &["--metadata", "novalue"], "KEY=VALUE"),
         ("bucket/key", &["--content-type", "a\nb"], "control character"),
         ("bucket/key", &["--endpoint-url", "localhost:9000"], "the endpoint"),

@@ -16,6 +16,7 @@ mod github;
 mod keys;
 mod options;
 mod pages;
+mod rate;
 mod reach;
 mod resume;
 mod retry;

@@ -1,6 +1,7 @@
 //! The options of `put`.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use clap::builder::FalseyValueParser;
@@ -10,7 +11,7 @@ use super::super::files::Rule;
 use super::super::report::Usage;
 use super::object::ObjectArgs;
 use super::store::{OutputArgs, StoreArgs};
-use super::values::{Concurrency, Size, Span, any_size, concurrency, sha256, size, span};
+use super::values::{Concurrency, Size, Span, any_size, concurrency, rate, sha256, size, span};
 use crate::checksum::{Algorithm, Wanted};
 use crate::plan::{DEFAULT_PART_SIZE, MAX_PARTS, Wishes};
 use crate::source::DEFAULT_MEMORY;
@@ -101,6 +102,9 @@ pub(in crate::cli) struct TransferArgs {
     /// Say what would be sent, and send nothing
     #[arg(long, env = "S3CHUNK_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) dry_run: bool,
+    /// Send at most this many bytes a second, all parts together, say 10MiB/s
+    #[arg(long, env = "S3CHUNK_LIMIT_RATE", value_name = "SIZE/s", value_parser = rate)]
+    limit_rate: Option<NonZeroU64>,
 }
 
 /// Which files, where there are many.
@@ -278,7 +282,8 @@ impl PutArgs {
             PayloadSigningArg::Never => PayloadSigning::Never,
         };
         let customer_key = self.object.customer_key().or_else(|| base.customer_key.clone());
-        Connection { payload_signing, customer_key, ..self.store.connection(base) }
+        let limit_rate = self.transfer.limit_rate.or(base.limit_rate);
+        Connection { payload_signing, customer_key, limit_rate, ..self.store.connection(base) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values as they are written on the command line.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A size in bytes.
@@ -73,6 +74,13 @@ pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
         true => Ok(sum),
         false => Err("a SHA-256 is 64 hexadecimal digits, as sha256sum prints them".to_owned()),
     }
+}
+
+/// Reads a rate in bytes a second, say `10MiB/s`.
+pub(super) fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let wrong = "a rate is a size a second, of 1KiB/s or more, as in 10MiB/s or 500KB/s";
+    let Size(rate) = size(text.strip_suffix("/s").unwrap_or(text)).map_err(|_| wrong)?;
+    NonZeroU64::new(rate).filter(|rate| rate.get() >= 1 << 10).ok_or_else(|| wrong.to_owned())
 }
 
 /// A span of time.

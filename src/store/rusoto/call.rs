@@ -188,6 +188,9 @@ impl Call {
         let (body, payload) = self.body(signed.payload, &mut headers)?;
         let mut request = Request::builder().method(method).uri(uri).body(body).map_err(|_| "no request")?;
         *request.headers_mut() = headers;
+        if let Some(rate) = &self.shared.rate {
+            request = rate.limit(request);
+        }
         Ok((request, payload))
     }
 

@@ -1,5 +1,6 @@
 //! From settings and surroundings to a store: region, endpoint, credentials, trust.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, RwLock};
@@ -11,6 +12,7 @@ use super::amazon::Variants;
 use super::credentials::{Keyring, Source, look_around};
 use super::customer_key::CustomerKey;
 use super::endpoint::{Addressing, Endpoint, check_region};
+use super::rate::Rate;
 use super::tls::{self, Trust};
 use super::transport::{Timeouts, Transport};
 use super::{Place, RusotoStore, Shared};
@@ -52,6 +54,8 @@ pub struct Connection {
     pub requester_pays: bool,
     /// The key that objects are encrypted with (SSE-C).
     pub customer_key: Option<CustomerKey>,
+    /// Bytes a second that all uploads together send at the most: at least 1024.
+    pub limit_rate: Option<NonZeroU64>,
 }
 
 /// Whose credentials requests are signed with.
@@ -191,6 +195,7 @@ impl RusotoStore {
             customer_key: connection.customer_key.clone(),
             signs_payload,
             timeouts: connection.timeouts,
+            rate: connection.limit_rate.map(Rate::new),
             clock_offset: AtomicI64::new(0),
         };
         if let Some(bucket) = &connection.bucket {

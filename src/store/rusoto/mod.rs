@@ -13,6 +13,7 @@ mod customer_key;
 mod endpoint;
 mod error;
 mod operations;
+mod rate;
 mod sign;
 mod tls;
 mod transport;
@@ -39,6 +40,7 @@ use crate::access_point::AccessPoint;
 use call::{Call, Redirect, Seen};
 use credentials::Keyring;
 use endpoint::{Endpoint, is_one_label};
+use rate::Rate;
 use transport::Transport;
 
 /// A store that speaks S3 over HTTP. Cheap to clone.
@@ -57,6 +59,8 @@ struct Shared {
     customer_key: Option<CustomerKey>,
     signs_payload: bool,
     timeouts: Timeouts,
+    /// How fast bodies may go out, where there is a limit.
+    rate: Option<Rate>,
     /// Seconds that the store's clock is ahead of ours.
     clock_offset: AtomicI64,
 }

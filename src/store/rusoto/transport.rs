@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::connector::{ConnectError, Connector, Pulse, causes};
 use super::endpoint::is_loopback;
+use super::rate::Queue;
 use super::tls::Trust;
 
 /// A request's body.
@@ -120,6 +121,7 @@ impl Transport {
     ) -> Result<Response<Bytes>, TransportError> {
         let mut connection = capture_connection(&mut request);
         let watched = connection.clone();
+        let queue = request.extensions().get().cloned().unwrap_or_default();
         let client = if limits.fresh { &self.fresh } else { &self.pooled };
         let exchange = async {
             let response = client.request(request).await.map_err(Broken::Request)?;
@@ -127,7 +129,7 @@ impl Transport {
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(Broken::Answer)?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        let stalled = async { stall(&*pulse(&mut connection).await, limits.stall).await };
+        let stalled = async { stall(&*pulse(&mut connection).await, &queue, limits.stall).await };
         let outcome = tokio::select! {
             biased;
             outcome = exchange => outcome,
@@ -164,8 +166,9 @@ fn pulse_of(connected: &Connected) -> Option<Arc<Pulse>> {
     extras.remove()
 }
 
-/// Returns when nothing has moved for `limit`, give or take a quarter.
-async fn stall(pulse: &Pulse, limit: Duration) {
+/// Returns when nothing has moved for `limit`, give or take a quarter. A body that waits for its turn under
+/// the rate limit is not to blame, and neither is the store.
+async fn stall(pulse: &Pulse, queue: &Queue, limit: Duration) {
     const TICKS: u32 = 4;
     let mut ticks = interval((limit / TICKS).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -174,7 +177,7 @@ async fn stall(pulse: &Pulse, limit: Duration) {
     while idle < TICKS {
         ticks.tick().await;
         let now = pulse.bytes();
-        if now != moved {
+        if now != moved || queue.waits() {
             (moved, unacknowledged, idle) = (now, None, 0);
             continue;
         }
@@ -223,4 +226,22 @@ impl Broken {
 /// Returns a body of bytes at hand.
 pub(super) fn whole(bytes: Bytes) -> Body {
     http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_ones_turn_is_no_stall() {
+        let (pulse, queue, limit) = (Pulse::default(), Queue::default(), Duration::from_secs(60));
+        let hour = Duration::from_secs(3600);
+        queue.enter();
+        let waited = tokio::time::timeout(hour, stall(&pulse, &queue, limit)).await;
+        assert!(waited.is_err(), "stalled in the queue");
+        queue.leave();
+        let began = tokio::time::Instant::now();
+        stall(&pulse, &queue, limit).await;
+        assert!(began.elapsed() <= 2 * limit, "by the test's own clock");
+    }
 }
