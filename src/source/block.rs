@@ -5,14 +5,32 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 /// Size of a block in bytes: large enough to make system calls rare, small enough that a block is
 /// still in the second-level cache when the socket or the cipher reads it.
 pub(super) const BLOCK_SIZE: usize = 64 << 10;
 
+/// Passes at the same time, at the least: a disk is faster when it is asked for several things at once.
+const LEAST_PASSES: usize = 4;
+
 /// Blocks that are not in use, for one source or many. Grows to the most that were ever used at once.
 /// Clones share their blocks.
-#[derive(Clone, Default)]
-pub struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    free: Mutex<Vec<Box<[u8]>>>,
+    passes: Semaphore,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let passes = Semaphore::new(cores.max(LEAST_PASSES));
+        Pool(Arc::new(Shared { free: Mutex::default(), passes }))
+    }
+}
 
 /// A block, which goes back to its pool when dropped.
 pub(super) struct Block {
@@ -24,15 +42,21 @@ pub(super) struct Block {
 impl Pool {
     /// Takes a block, empty.
     pub(super) fn take(&self) -> Block {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = free.unwrap_or_else(|| vec![0; BLOCK_SIZE].into_boxed_slice());
         Block { bytes, filled: 0, pool: self.clone() }
+    }
+
+    /// Waits for a turn to read a part from end to end. There are about as many as cores: more threads would
+    /// read no faster, and each costs memory.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.passes.acquire().await.ok()
     }
 
     /// The number of blocks that are not in use.
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -58,7 +82,7 @@ impl AsRef<[u8]> for Block {
 impl Drop for Block {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        self.pool.0.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
     }
 }
 

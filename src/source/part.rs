@@ -84,6 +84,10 @@ impl Part {
         {
             return Ok(held.sums.only(wanted));
         }
+        let _turn = match &self.0 {
+            Place::File(file) => file.pool.turn().await,
+            Place::Memory(_) => None,
+        };
         let place = self.0.clone();
         // One hand-over a part: a pass is minutes of work for large parts, and may wait for a disk.
         let pass = move || {

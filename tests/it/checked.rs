@@ -1,5 +1,7 @@
 //! Bytes checked by the store, objects looked at, conditions kept.
 
+use s3chunk::checksum::{hex, md5};
+
 use crate::support::command::{put, run, s3chunk_at, upload};
 use crate::support::fault::{
     Algorithm, ChecksumType, Checksums, ConditionalWrites, EtagKind, FaultServer, Op, Personality,
@@ -297,4 +299,52 @@ fn no_secret_is_said_whatever_goes_wrong() {
             }
         }
     }
+}
+
+/// Parts that came with an MD5, but for the question whether it is of use.
+fn parts_with_md5(server: &FaultServer) -> usize {
+    let parts = server.requests_of(Op::UploadPart);
+    parts.iter().filter(|part| part.body_len > 1 && part.header("content-md5").is_some()).count()
+}
+
+/// As many bytes as it takes for the question to be worth it: 13 parts.
+const WORTH_ASKING: u64 = 64 << 20;
+
+/// A store that confirms no checksum and whose ETags are opaque. The first part that it is sent, it takes whatever its
+/// MD5, and calls it by this.
+fn unsure(first_etag: Option<&str>) -> FaultServer {
+    let server = FaultServer::start_with(Personality {
+        checksums: Checksums::Ignored,
+        etag: EtagKind::Opaque,
+        ..Personality::default()
+    });
+    if let Some(etag) = first_etag {
+        server.on(Op::UploadPart).nth(1).with_header("etag", etag).raw(200, "");
+    }
+    server
+}
+
+#[test]
+fn a_store_that_takes_wrong_md5s_is_sent_no_more_of_them_and_the_user_is_told() {
+    let said = "the store confirms no checksum of parts, and takes wrong ones";
+    let server = unsure(Some("\"d41d8cd98f00b204e9800998ecf8427e\""));
+    upload(&server, WORTH_ASKING, &[]).exits(0).says(said);
+    assert_eq!((parts_with_md5(&server), server.count(Op::UploadPart)), (0, 13 + 1));
+}
+
+#[test]
+fn a_store_that_refuses_wrong_md5s_or_calls_parts_by_their_own_goes_on_to_get_them() {
+    let its_own = format!("\"{}\"", hex(&md5(b"?")));
+    for server in [unsure(None), unsure(Some(&its_own))] {
+        let ran = upload(&server, WORTH_ASKING, &[]).exits(0);
+        assert_eq!((parts_with_md5(&server), server.count(Op::UploadPart)), (13, 13 + 1), "{ran}");
+        assert_eq!(ran.record()["retries"], 0);
+    }
+}
+
+#[test]
+fn a_small_upload_is_not_worth_the_question() {
+    let server = unsure(None);
+    upload(&server, 4 * MIB5, &[]).exits(0);
+    assert_eq!((parts_with_md5(&server), server.count(Op::UploadPart)), (4, 4));
 }

@@ -24,6 +24,10 @@ pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 /// the store is just closing is lost.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// Bytes that a connection holds on their way out, two blocks of a part: with hyper's own limit of 408 KiB many
+/// connections would hold tens of mebibytes.
+const BUFFER: usize = 128 << 10;
+
 /// The largest answer in bytes. A page of 1,000 uploads with the longest keys has some 4 MiB.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -89,6 +93,7 @@ impl Transport {
                 .pool_max_idle_per_host(idle)
                 .retry_canceled_requests(false)
                 .set_host(false)
+                .http1_max_buf_size(BUFFER)
                 .build(connector.clone())
         };
         Transport { pooled: client(usize::MAX), fresh: client(0), connector }
