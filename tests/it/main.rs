@@ -18,6 +18,7 @@ mod options;
 mod pages;
 mod rate;
 mod reach;
+mod recipes;
 mod resume;
 mod retry;
 mod stop;
