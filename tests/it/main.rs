@@ -18,5 +18,6 @@ mod resume;
 mod retry;
 mod stop;
 mod support;
+mod trailers;
 mod unfinished;
 mod wire;
