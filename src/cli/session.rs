@@ -8,17 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Concurrency, PutArgs};
 use super::progress::Screen;
-use super::report::{Exit, Object, Report};
+use super::report::{Exit, Object, Report, Usage};
 use super::signals::Signals;
 use crate::error::{Error, Mismatch};
 use crate::pace;
 use crate::source::{FileSource, Pool};
-use crate::store::rusoto::{Connection, ConnectionError, RusotoStore};
-use crate::store::{HedgePolicy, Hedging, Kind, Retrying};
-use crate::upload::{Proof, Request, Verdict, Window, verify};
+use crate::store::rusoto::{Connection, RusotoStore};
+use crate::store::{HedgePolicy, Hedging, Kind, Retrying, Store};
+use crate::upload::{Proof, Request, Trailers, Verdict, Window, verify};
 
 /// The store as `put` uses it.
 pub(super) type Uploader = Retrying<Hedging<RusotoStore>>;
+
+const SIGNED: &str = "--checksum-trailer always: nothing can follow bytes that the signature covers; \
+    use https, or --payload-signing never";
 
 /// One run of `put`.
 pub(super) struct Session<'a> {
@@ -60,9 +63,12 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the store, connected to when it is first asked for: a dry run needs none.
-    pub(super) async fn store(&self) -> Result<&Uploader, ConnectionError> {
+    pub(super) async fn store(&self) -> anyhow::Result<&Uploader> {
         let connect = || async {
             let store = RusotoStore::connect(&self.args.connection(self.base.clone())).await?;
+            if self.args.transfer.trailers() == Trailers::Always && store.signs_payload() {
+                return Err(Usage(SIGNED.to_owned()).into());
+            }
             let store = Hedging::new(store, HedgePolicy::new(self.args.transfer.most_at_once()));
             let policy = self.args.store.retry_policy();
             Ok(Retrying::new(store, policy, self.screen.clone(), self.stop.clone()))

@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 pub use block::Pool;
@@ -41,6 +42,8 @@ struct Opened {
     file: File,
     /// `None` for a file of our own, which nobody else can change.
     identity: Option<Identity>,
+    /// Bytes read of it by its parts so far.
+    read: AtomicU64,
 }
 
 /// What must not change while a file is uploaded.
@@ -179,7 +182,8 @@ impl FileSource {
         match opened {
             Ok((_, _, false)) => Err(SourceError::Special(path)),
             Ok((file, identity, true)) => {
-                Ok(FileSource { opened: Arc::new(Opened { path, file, identity: Some(identity) }), pool })
+                let opened = Opened { path, file, identity: Some(identity), read: AtomicU64::new(0) };
+                Ok(FileSource { opened: Arc::new(opened), pool })
             }
             Err(source) => Err(SourceError::Open { path, source }),
         }
@@ -193,6 +197,11 @@ impl FileSource {
     /// Size in bytes when it was opened.
     pub fn size(&self) -> u64 {
         self.opened.identity.map_or(0, |identity| identity.size)
+    }
+
+    /// Bytes read of it so far by all its parts: more than its size where some were read again.
+    pub fn bytes_read(&self) -> u64 {
+        self.opened.read.load(Relaxed)
     }
 
     /// Returns the part that holds these bytes of the file.
@@ -253,7 +262,7 @@ impl<'a> From<&'a StreamSource> for Source<'a> {
 impl Opened {
     /// Returns a file that is nobody else's.
     fn own(name: &str, file: File) -> Self {
-        Opened { path: name.into(), file, identity: None }
+        Opened { path: name.into(), file, identity: None, read: AtomicU64::new(0) }
     }
 
     fn check_unchanged(&self) -> Result<(), SourceError> {

@@ -1,10 +1,10 @@
 //! Some bytes of a file or a stream, readable as often as needed.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -61,6 +61,12 @@ impl Part {
         self.len() == 0
     }
 
+    /// Whether it was read already for what is wanted of its bytes, so that its [`sums`](Part::sums) cost
+    /// nothing.
+    pub(crate) fn knows(&self, wanted: Wanted) -> bool {
+        matches!(&self.0, Place::Memory(held) if held.sums.hold(wanted))
+    }
+
     /// Returns a reader at the part's first byte.
     pub fn reader(&self) -> PartReader {
         PartReader(match &self.0 {
@@ -97,7 +103,7 @@ impl Part {
                     let mut block = pool.take();
                     let mut at = range.start;
                     while at < range.end {
-                        at += read_at(&opened.file, &mut block, at, range.end)? as u64;
+                        at += read_at(&opened, &mut block, at, range.end)? as u64;
                         pass.update(block.as_ref());
                     }
                 }
@@ -155,11 +161,11 @@ impl FileReader {
             Some(reading) => ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other).flatten(),
             None => {
                 let mut block = this.file.pool.take();
-                match read_cached(&this.file.opened.file, &mut block, this.at, end) {
+                match read_cached(&this.file.opened, &mut block, this.at, end) {
                     Some(read) => read.map(|_| block),
                     None => {
                         let (opened, at) = (Arc::clone(&this.file.opened), this.at);
-                        let read = move || read_at(&opened.file, &mut block, at, end).map(|_| block);
+                        let read = move || read_at(&opened, &mut block, at, end).map(|_| block);
                         this.reading = Some(tokio::task::spawn_blocking(read));
                         return this.poll_next(cx);
                     }
@@ -193,12 +199,13 @@ impl FileReader {
 ///
 /// `None` where a disk would have to be waited for, or the system can't tell.
 #[cfg(target_os = "linux")]
-fn read_cached(file: &File, block: &mut Block, at: u64, end: u64) -> Option<io::Result<usize>> {
+fn read_cached(opened: &Opened, block: &mut Block, at: u64, end: u64) -> Option<io::Result<usize>> {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let mut room = [io::IoSliceMut::new(block.room(end - at))];
-    match preadv2(file, &mut room, at, ReadWriteFlags::NOWAIT) {
+    match preadv2(&opened.file, &mut room, at, ReadWriteFlags::NOWAIT) {
         Ok(0) => Some(Err(shorter())),
         Ok(len) => {
+            opened.read.fetch_add(len as u64, Relaxed);
             block.fill(len);
             Some(Ok(len))
         }
@@ -208,20 +215,21 @@ fn read_cached(file: &File, block: &mut Block, at: u64, end: u64) -> Option<io::
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_cached(_: &File, _: &mut Block, _: u64, _: u64) -> Option<io::Result<usize>> {
+fn read_cached(_: &Opened, _: &mut Block, _: u64, _: u64) -> Option<io::Result<usize>> {
     None
 }
 
 /// Fills a block from offset `at`, waiting for the disk where it must.
-fn read_at(file: &File, block: &mut Block, at: u64, end: u64) -> io::Result<usize> {
+fn read_at(opened: &Opened, block: &mut Block, at: u64, end: u64) -> io::Result<usize> {
     loop {
         #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(file, block.room(end - at), at);
+        let read = std::os::unix::fs::FileExt::read_at(&opened.file, block.room(end - at), at);
         #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(file, block.room(end - at), at);
+        let read = std::os::windows::fs::FileExt::seek_read(&opened.file, block.room(end - at), at);
         match read {
             Ok(0) => return Err(shorter()),
             Ok(len) => {
+                opened.read.fetch_add(len as u64, Relaxed);
                 block.fill(len);
                 return Ok(len);
             }

@@ -110,6 +110,10 @@ impl<S: Store> Store for Hedging<S> {
         self.store.signs_payload()
     }
 
+    fn takes_trailers(&self) -> bool {
+        self.store.takes_trailers()
+    }
+
     fn their_time(&self, ours: SystemTime) -> SystemTime {
         self.store.their_time(ours)
     }

@@ -29,6 +29,12 @@ pub trait Store: Send + Sync {
     /// Whether requests are signed with their body's SHA-256, which [`Sums::sha256`] must then hold.
     fn signs_payload(&self) -> bool;
 
+    /// Whether the store is known to take a checksum behind the bytes, as a trailer ([`UploadPart::trailer`]),
+    /// so that they need be read but once.
+    fn takes_trailers(&self) -> bool {
+        false
+    }
+
     /// Returns what the store's clock showed at a time of ours, as far as is known, or a little before.
     fn their_time(&self, ours: SystemTime) -> SystemTime {
         ours
@@ -103,6 +109,8 @@ pub struct PutObject {
     pub body: Part,
     /// What is known of the bytes; each sum that is there is sent for the store to check.
     pub sums: Sums,
+    /// The checksum to compute while the bytes are sent, and to send behind them.
+    pub trailer: Option<Algorithm>,
     /// What is said of the object.
     pub attributes: Attributes,
     /// What must hold for it to be made.
@@ -131,6 +139,9 @@ pub struct UploadPart {
     pub body: Part,
     /// What is known of the bytes; each sum that is there is sent for the store to check.
     pub sums: Sums,
+    /// The checksum to compute while the bytes are sent, and to send behind them. [`Sums::checksum`] is
+    /// then `None`, and the payload can't be signed.
+    pub trailer: Option<Algorithm>,
     /// What was said of the object; some of it is said again with each part.
     pub attributes: Attributes,
     /// Whether to send it over a connection of its own, since another one does not get on.
@@ -189,6 +200,8 @@ pub struct Written {
     pub checksum: Option<Checksum>,
     /// Whether the store said that it encrypts, so that the ETag need be no MD5.
     pub encrypted: bool,
+    /// The checksum that was sent behind the bytes, where that was asked for.
+    pub sent: Option<Checksum>,
 }
 
 /// What a store answers to the start of an upload.

@@ -237,6 +237,10 @@ impl<S: Store> Store for Retrying<S> {
         self.store.signs_payload()
     }
 
+    fn takes_trailers(&self) -> bool {
+        self.store.takes_trailers()
+    }
+
     fn their_time(&self, ours: SystemTime) -> SystemTime {
         self.store.their_time(ours)
     }

@@ -54,7 +54,7 @@ impl<S: Store> Job<'_, S> {
             self.unconfirmed(algorithm);
         }
         let sign = self.store.signs_payload();
-        let integrity = Integrity::new(wish, created.checksum, refused, sign);
+        let integrity = Integrity::new(wish, created.checksum, refused, sign).with_trailers(self.trailers());
         let (date, lost_since) = (created.date, created.lost_since);
         Ok(Started { upload, parts, integrity, date, resumed: false, lost_since })
     }

@@ -48,6 +48,8 @@ pub(super) struct Integrity {
     md5_is_useless: AtomicBool,
     /// The store was asked whether it does.
     asked: AtomicBool,
+    /// A checksum may go behind the bytes.
+    trailers: AtomicBool,
     sign: bool,
 }
 
@@ -60,8 +62,30 @@ impl Integrity {
             etags_are_md5: AtomicBool::new(false),
             md5_is_useless: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            trailers: AtomicBool::new(false),
             sign,
         }
+    }
+
+    /// Says whether a checksum may go behind the bytes.
+    pub(super) fn with_trailers(self, trailers: bool) -> Self {
+        Integrity { trailers: AtomicBool::new(trailers), ..self }
+    }
+
+    /// The checksum to send behind a part: what is wanted of it, if that is one that the store confirmed,
+    /// and nothing else.
+    pub(super) fn trailer(&self) -> Option<Algorithm> {
+        match self.wanted() {
+            Wanted { checksum, md5: false, sha256: false } if self.trailers.load(Relaxed) => {
+                checksum.filter(|_| checksum == self.confirmed)
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends every checksum before the bytes from now on. Returns whether that is new.
+    pub(super) fn leave_trailers(&self) -> bool {
+        self.trailers.swap(false, Relaxed)
     }
 
     /// What to compute of a part.
@@ -243,6 +267,22 @@ mod tests {
         assert_eq!(wanted(ChecksumWish::Auto, crc), Wanted { checksum: crc, md5: false, sha256: true });
         assert_eq!(wanted(ChecksumWish::Auto, None), Wanted { checksum: crc, md5: true, sha256: true });
         assert_eq!(wanted(ChecksumWish::None, None), Wanted { checksum: None, md5: false, sha256: true });
+    }
+
+    #[test]
+    fn a_checksum_goes_behind_the_bytes_where_it_is_confirmed_and_alone() {
+        let of = |wish, confirmed, sign| {
+            Integrity::new(wish, confirmed, false, sign).with_trailers(true).trailer()
+        };
+        let crc = Some(Algorithm::Crc64Nvme);
+        assert_eq!(of(ChecksumWish::Auto, crc, false), crc);
+        assert_eq!(of(ChecksumWish::Auto, crc, true), None);
+        assert_eq!(of(ChecksumWish::Auto, None, false), None);
+        assert_eq!(of(ChecksumWish::Algorithm(Algorithm::Sha1), crc, false), None);
+        assert_eq!(of(ChecksumWish::None, None, false), None);
+        let integrity = Integrity::new(ChecksumWish::Auto, crc, false, false).with_trailers(true);
+        assert!(integrity.leave_trailers() && !integrity.leave_trailers());
+        assert_eq!(integrity.trailer(), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod integrity;
 mod probe;
 mod put_object;
 mod resume;
+mod trailer;
 mod unfinished;
 mod upload_part;
 mod verify;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use abort::abort;
 pub use expect::Expect;
 pub use integrity::ChecksumWish;
+pub use trailer::Trailers;
 pub use unfinished::{Held, Unfinished, unfinished, uploads_of};
 pub use verify::{Proof, Verdict, verify};
 pub use window::{Place, Window};
@@ -55,6 +57,8 @@ pub struct Request {
     pub window: Window,
     /// How the store is to check the bytes.
     pub checksum: ChecksumWish,
+    /// Whether the checksum goes before the bytes or behind them.
+    pub trailers: Trailers,
     /// What is said of the object.
     pub attributes: Attributes,
     /// What must hold for the object to be made.
@@ -75,6 +79,7 @@ impl Request {
             wishes: Wishes::default(),
             window: Window::new(DEFAULT_CONCURRENCY),
             checksum: ChecksumWish::Auto,
+            trailers: Trailers::Auto,
             attributes: Attributes::new(),
             condition: None,
             resume: false,

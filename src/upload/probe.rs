@@ -30,6 +30,7 @@ impl<S: Store> Job<'_, S> {
             number,
             body: Part::of_bytes(PROBE),
             sums: Sums { checksum: None, md5: Some(md5(b"!")), sha256 },
+            trailer: None,
             attributes: self.request.attributes.clone(),
             fresh: false,
             once: true,

@@ -19,7 +19,18 @@ impl<S: Store> Job<'_, S> {
         let auto = wish == ChecksumWish::Auto;
         // Where it costs next to nothing the MD5 goes along, for stores that know nothing else.
         let md5 = wish == ChecksumWish::Md5 || (auto && body.len() <= MD5_ALONG);
-        let mut sent = self.put_checked(&body, wish.algorithm(), md5).await;
+        let trailing = match self.trailer_of(&body) {
+            Some(algorithm) => Some(self.put_trailing(&body, algorithm).await?),
+            None => None,
+        };
+        let missed = trailing == Some(None);
+        let mut sent = match trailing.flatten() {
+            Some(sent) => Ok(sent),
+            None => self.put_checked(&body, wish.algorithm(), md5).await,
+        };
+        if missed && sent.is_ok() {
+            self.mention_trailer();
+        }
         if auto && sent.as_ref().is_err_and(|e| e.store_error().is_some_and(refuses_checksum)) {
             sent = self.put_checked(&body, None, true).await;
         }
@@ -44,6 +55,17 @@ impl<S: Store> Job<'_, S> {
         Ok((Uploaded::new(body.len(), 1, self.request.wishes.part_size, answer), expected))
     }
 
+    pub(super) fn put_request(&self, body: &Part, sums: Sums, trailer: Option<Algorithm>) -> PutObject {
+        PutObject {
+            target: self.request.target.clone(),
+            body: body.clone(),
+            sums,
+            trailer,
+            attributes: self.request.attributes.clone(),
+            condition: self.request.condition.clone(),
+        }
+    }
+
     async fn put_checked(
         &self,
         body: &Part,
@@ -53,13 +75,7 @@ impl<S: Store> Job<'_, S> {
         let wanted = Wanted { checksum, md5, sha256: self.store.signs_payload() };
         let sums = self.sums(Step::Put, body, wanted).await?;
         self.check_source(Step::Put)?;
-        let request = PutObject {
-            target: self.request.target.clone(),
-            body: body.clone(),
-            sums: sums.clone(),
-            attributes: self.request.attributes.clone(),
-            condition: self.request.condition.clone(),
-        };
+        let request = self.put_request(body, sums.clone(), None);
         let answer = match self.store.put_object(&request).await {
             // An earlier try, whose answer was lost, may have made the very object that is now in the way.
             Err(error) if error.kind == Kind::Precondition && error.outcome_unknown() => {
@@ -83,7 +99,7 @@ impl<S: Store> Job<'_, S> {
     }
 
     /// Returns what the store says of the object, if it is these bytes.
-    async fn put_before(&self, body: &Part, sums: &Sums) -> Option<Written> {
+    pub(super) async fn put_before(&self, body: &Part, sums: &Sums) -> Option<Written> {
         let head = self.store.head_object(&self.request.target, None).await.ok()?;
         let checksum = head.checksums.iter().find(|theirs| sums.checksum.as_ref() == Some(theirs)).cloned();
         let same = match (&checksum, sums.md5) {
@@ -92,6 +108,6 @@ impl<S: Store> Job<'_, S> {
             (None, None) => head.etag.as_deref().and_then(etag_md5) == self.md5(body).await.ok()?,
         };
         let ObjectHead { size, etag, version_id, encrypted, .. } = head;
-        (same && size == body.len()).then_some(Written { etag, version_id, checksum, encrypted })
+        (same && size == body.len()).then_some(Written { etag, version_id, checksum, encrypted, sent: None })
     }
 }

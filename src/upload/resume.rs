@@ -92,7 +92,8 @@ impl<S: Store> Job<'_, S> {
         };
         // An upload that was started without a checksum need not take parts with one.
         let without = wish == ChecksumWish::Auto && !held.parts.is_empty();
-        Some(Integrity::new(wish, confirmed, without, self.store.signs_payload()))
+        let integrity = Integrity::new(wish, confirmed, without, self.store.signs_payload());
+        Some(integrity.with_trailers(self.trailers()))
     }
 
     /// Compares an upload's parts with the source. `None` where not one holds its bytes.

@@ -8,9 +8,10 @@ use futures::{Stream, StreamExt};
 use super::expect::check_not_longer;
 use super::initiate::Started;
 use super::probe::WORTH_ASKING;
+use super::trailer::trails;
 use super::window::Place;
 use super::{Job, Next};
-use crate::checksum::{Sums, Wanted};
+use crate::checksum::{Algorithm, Sums, Wanted};
 use crate::error::{Error, Mismatch, Step};
 use crate::event::Event;
 use crate::plan::PlanError;
@@ -153,6 +154,7 @@ impl<S: Store> Job<'_, S> {
         let first = self.send(started, step, number, body).await?;
         let Err(mismatch) = integrity.compare(&first.0, &first.1) else { return Ok(first) };
         self.observer.event(&Event::Notice(&format!("part {number} is sent again: {mismatch}")));
+        integrity.leave_trailers();
         let second = self.send(started, step, number, body).await?;
         match integrity.compare(&second.0, &second.1) {
             Ok(()) => Ok(second),
@@ -170,13 +172,23 @@ impl<S: Store> Job<'_, S> {
         body: &Part,
     ) -> Result<(Sums, Written), Error> {
         let integrity = &started.integrity;
-        let (mut sums, mut answer) = self.send_once(started, step, number, body).await?;
+        let mut trailer = integrity.trailer().filter(|_| trails(body, integrity.wanted()));
+        let (mut sums, mut answer) = self.send_once(started, step, number, body, trailer).await?;
+        if trailer.is_some() && self.misses_trailer(&answer) {
+            let is_first = integrity.leave_trailers();
+            trailer = None;
+            (sums, answer) = self.send_once(started, step, number, body, None).await?;
+            if is_first && answer.is_ok() {
+                self.mention_trailer();
+            }
+        }
         if let Err(error) = &answer
             && integrity.give_way(error, &sums)
         {
-            (sums, answer) = self.send_once(started, step, number, body).await?;
+            (sums, answer) = self.send_once(started, step, number, body, None).await?;
         }
-        Ok((sums, answer.map_err(|e| self.blame(step, e))?))
+        let explain = |error| if trailer.is_some() { self.explain_trailer(error) } else { error };
+        Ok((sums, answer.map_err(|e| self.blame(step, explain(e)))?))
     }
 
     async fn send_once(
@@ -185,18 +197,24 @@ impl<S: Store> Job<'_, S> {
         step: Step,
         number: u32,
         body: &Part,
+        trailer: Option<Algorithm>,
     ) -> Result<(Sums, Result<Written, StoreError>), Error> {
-        let sums = self.sums(step, body, started.integrity.wanted()).await?;
+        let wanted = if trailer.is_some() { Wanted::default() } else { started.integrity.wanted() };
+        let mut sums = self.sums(step, body, wanted).await?;
         let request = UploadPart {
             upload: started.upload.clone(),
             number,
             body: body.clone(),
             sums: sums.clone(),
+            trailer,
             attributes: self.request.attributes.clone(),
             fresh: false,
             once: false,
         };
         let answer = self.store.upload_part(&request).await;
+        if let Ok(Written { sent: Some(sent), .. }) = &answer {
+            sums.checksum = Some(sent.clone());
+        }
         Ok((sums, answer))
     }
 

@@ -90,6 +90,7 @@ async fn an_object_is_put_whole<S: Store>(store: &S, bucket: &str) {
             target: target.clone(),
             sums: sums(store, &body).await,
             body,
+            trailer: None,
             attributes: Attributes::new(),
             condition: None,
         };
@@ -113,6 +114,7 @@ async fn upload_part<S: Store>(store: &S, upload: &Upload, number: u32, body: Pa
         upload: upload.clone(),
         number,
         sums: sums(store, &body).await,
+        trailer: None,
         attributes: Attributes::new(),
         fresh: false,
         once: false,
@@ -219,8 +221,9 @@ async fn damaged_bytes_are_refused<S: Store>(store: &S, bucket: &str, leave: Lea
     let body = file.source().part(0..100);
     let sums = Sums { md5: Some(checksum::md5(b"other bytes")), ..sums(store, &body).await };
     let attributes = Attributes::new();
+    let (to, trailer) = (upload.clone(), None);
     let request =
-        UploadPart { upload: upload.clone(), number: 1, body, sums, attributes, fresh: false, once: false };
+        UploadPart { upload: to, number: 1, body, sums, trailer, attributes, fresh: false, once: false };
     assert_eq!(store.upload_part(&request).await.unwrap_err().kind, Kind::Checksum);
     store.abort_multipart_upload(&upload).await.unwrap();
 }

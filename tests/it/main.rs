@@ -23,5 +23,6 @@ mod resume;
 mod retry;
 mod stop;
 mod support;
+mod trailers;
 mod unfinished;
 mod wire;

@@ -17,7 +17,7 @@ use crate::plan::{DEFAULT_PART_SIZE, MAX_PARTS, Wishes};
 use crate::source::DEFAULT_MEMORY;
 use crate::store::rusoto::{Connection, PayloadSigning};
 use crate::store::{AttributeError, Condition};
-use crate::upload::{ChecksumWish, Expect, Request, Window};
+use crate::upload::{ChecksumWish, Expect, Request, Trailers, Window};
 use crate::{Target, pace};
 
 /// Uploads files, folders, or a stream to a bucket.
@@ -90,6 +90,10 @@ pub(in crate::cli) struct TransferArgs {
     /// How the store checks the bytes: auto is CRC64NVME where it confirms that, else MD5
     #[arg(long, env = "S3CHUNK_CHECKSUM", value_name = "ALGORITHM", value_enum, default_value_t)]
     checksum: ChecksumArg,
+    /// Whether the checksum goes behind the bytes, so that they are read but once: auto is at AWS over TLS.
+    /// Else it goes before them, and the file is read twice
+    #[arg(long, env = "S3CHUNK_CHECKSUM_TRAILER", value_name = "WHEN", value_enum, default_value_t)]
+    checksum_trailer: TrailerArg,
     /// Look at the object at the end, and compare it with the file read once more
     #[arg(long, env = "S3CHUNK_VERIFY", value_parser = FalseyValueParser::new())]
     verify: bool,
@@ -144,6 +148,14 @@ enum ChecksumArg {
     Sha1,
     Md5,
     None,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum TrailerArg {
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -271,6 +283,7 @@ impl PutArgs {
             ChecksumArg::Md5 => ChecksumWish::Md5,
             ChecksumArg::None => ChecksumWish::None,
         };
+        request.trailers = transfer.trailers();
         Ok(request)
     }
 
@@ -294,6 +307,15 @@ impl TransferArgs {
             Concurrency::Auto => pace::FIRST,
             Concurrency::Fixed(number) => number.into(),
         })
+    }
+
+    /// Whether checksums go before the bytes or behind them.
+    pub(in crate::cli) fn trailers(&self) -> Trailers {
+        match self.checksum_trailer {
+            TrailerArg::Auto => Trailers::Auto,
+            TrailerArg::Always => Trailers::Always,
+            TrailerArg::Never => Trailers::Never,
+        }
     }
 
     /// The most requests at once that the window may come to.

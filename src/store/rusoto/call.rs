@@ -22,12 +22,13 @@ use rusoto_core::request::{
 };
 use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 
+use super::chunked::Framed;
 use super::endpoint::Endpoint;
 use super::sign::{Payload, sign};
 use super::transport::{Body, Limits, whole};
 use super::xml::{Element, trimmed};
 use super::{Shared, error};
-use crate::checksum;
+use crate::checksum::{self, Algorithm, Checksum};
 use crate::store::{Kind, Operation, StoreError};
 
 /// What a call needs beside rusoto's request.
@@ -40,6 +41,8 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     /// The SHA-256 of a streamed body, where it is to be signed.
     pub(super) sha256: Option<[u8; 32]>,
+    /// The checksum that a streamed body is to end with.
+    pub(super) trailer: Option<Algorithm>,
     /// The root element that an answer of success must have, and what it must hold.
     pub(super) root: Option<(&'static str, Option<&'static str>)>,
     /// A body to send in place of rusoto's.
@@ -72,6 +75,8 @@ pub(super) struct Seen {
     pub(super) credentials: Option<Credentials>,
     /// Whether it broke on a connection that had served before.
     pub(super) stale: bool,
+    /// The checksum that the body ended with.
+    pub(super) sent: Option<Checksum>,
     /// Why the body could not be read.
     unreadable: Option<String>,
 }
@@ -121,8 +126,13 @@ impl Call {
         let credentials =
             credentials.map_err(|why| StoreError::new(self.operation, Kind::NoCredentials, why))?;
         let region = place.region;
-        if let Some(credentials) = &credentials {
-            sign(&mut request, payload, credentials, &region, now).map_err(refused)?;
+        match &credentials {
+            Some(credentials) => sign(&mut request, payload, credentials, &region, now).map_err(refused)?,
+            None if payload == Payload::Trailer => {
+                let streaming = HeaderValue::from_static("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+                request.headers_mut().insert(HeaderName::from_static("x-amz-content-sha256"), streaming);
+            }
+            None => {}
         }
         {
             let mut seen = self.seen();
@@ -207,7 +217,16 @@ impl Call {
                 let length =
                     headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
                 let left = length.ok_or("a body of unknown length cannot be sent")?;
-                let body = Streamed { stream, left, seen: Arc::clone(&self.seen) };
+                let seen = Arc::clone(&self.seen);
+                let body = Streamed { stream, left, seen: Arc::clone(&seen) };
+                if let Some(algorithm) = self.trailer {
+                    let keep = move |sum: &Checksum| {
+                        seen.lock().unwrap_or_else(PoisonError::into_inner).sent = Some(sum.clone());
+                    };
+                    let framed = Framed::new(body, left, algorithm, keep);
+                    framed.announce(headers)?;
+                    return Ok((framed.boxed_unsync(), Payload::Trailer));
+                }
                 let payload = self.sha256.map_or(Payload::Unsigned, Payload::Sha256);
                 return Ok((body.boxed_unsync(), payload));
             }

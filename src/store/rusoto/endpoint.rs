@@ -116,6 +116,14 @@ impl Endpoint {
         self.scheme == Scheme::HTTPS
     }
 
+    /// Whether this is a host of AWS's own.
+    pub(super) fn is_aws(&self) -> bool {
+        let host = self.authority.host();
+        let amazon =
+            [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".c2s.ic.gov", ".sc2s.sgov.gov"];
+        host.parse::<IpAddr>().is_err() && amazon.iter().any(|end| host.ends_with(end))
+    }
+
     /// The URL, for a person.
     pub(super) fn url(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority, self.prefix)
@@ -157,11 +165,7 @@ impl Endpoint {
             Addressing::Path => false,
             Addressing::Virtual => true,
             Addressing::Auto => {
-                let host = self.authority.host();
-                let amazon =
-                    [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".c2s.ic.gov", ".sc2s.sgov.gov"];
-                let aws = host.parse::<IpAddr>().is_err() && amazon.iter().any(|end| host.ends_with(end));
-                aws && is_host_label(bucket) && !(self.is_tls() && bucket.contains('.'))
+                self.is_aws() && is_host_label(bucket) && !(self.is_tls() && bucket.contains('.'))
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod amazon;
 mod call;
+mod chunked;
 mod connect;
 mod connector;
 mod credentials;
@@ -239,6 +240,7 @@ impl RusotoStore {
             bucket: bucket.to_owned(),
             headers,
             sha256: None,
+            trailer: None,
             root: None,
             body: None,
             location: None,

@@ -27,6 +27,11 @@ impl Store for RusotoStore {
         self.0.signs_payload
     }
 
+    fn takes_trailers(&self) -> bool {
+        let place = self.0.place();
+        !self.0.signs_payload && place.endpoint.is_tls() && (place.is_aws || place.endpoint.is_aws())
+    }
+
     fn their_time(&self, ours: SystemTime) -> SystemTime {
         self.0.by_their_clock(ours)
     }
@@ -36,6 +41,7 @@ impl Store for RusotoStore {
         call.add(request.attributes.headers())?;
         call.add_condition(request.condition.as_ref())?;
         call.add_sums(&request.sums)?;
+        call.trailer = request.trailer;
         let (output, seen) = self
             .call(call, |client| async move {
                 let input = PutObjectRequest {
@@ -86,6 +92,7 @@ impl Store for RusotoStore {
         call.fresh = request.fresh;
         call.add(customer_key(&request.attributes))?;
         call.add_sums(&request.sums)?;
+        call.trailer = request.trailer;
         let (output, seen) = self
             .call(call, |client| async move {
                 let input = UploadPartRequest {
@@ -324,6 +331,7 @@ fn written(etag: Option<String>, seen: &Seen) -> Written {
         version_id: None,
         checksum: checksums(&seen.headers).into_iter().next(),
         encrypted: encrypted(&seen.headers),
+        sent: seen.sent.clone(),
     }
 }
 

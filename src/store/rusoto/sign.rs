@@ -19,6 +19,8 @@ pub(super) enum Payload {
     Sha256([u8; 32]),
     /// Nothing.
     Unsigned,
+    /// Nothing but that it is framed, with its checksum at the end.
+    Trailer,
 }
 
 /// Adds the headers of a signature to a request, whose address and other headers must be final.
@@ -50,6 +52,7 @@ pub(super) fn sign<B>(
     let body = match payload {
         Payload::Sha256(sum) => SignableBody::Precomputed(hex(&sum)),
         Payload::Unsigned => SignableBody::UnsignedPayload,
+        Payload::Trailer => SignableBody::StreamingUnsignedPayloadTrailer,
     };
     let headers = request.headers().iter().map(|(name, value)| (name, value.to_str()));
     let headers = headers.map(|(name, value)| Ok((name.as_str(), value.map_err(|_| NOT_ASCII)?)));

@@ -116,6 +116,10 @@ impl<S: Store> Store for Faulty<S> {
         self.store.signs_payload()
     }
 
+    fn takes_trailers(&self) -> bool {
+        self.store.takes_trailers()
+    }
+
     async fn put_object(&self, request: &PutObject) -> Result<Written, StoreError> {
         self.call(Operation::PutObject, None, self.store.put_object(request)).await
     }

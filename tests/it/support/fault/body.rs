@@ -69,6 +69,7 @@ impl Sink {
         let wire = self.wire.map_or(sums.sha256, |wire| wire.finalize().into());
         Body {
             well_framed: !self.broken && !unfinished,
+            short_chunk: self.aws_chunked.as_ref().is_some_and(|c| c.short),
             trailers: self.aws_chunked.map(|c| c.trailers).unwrap_or_default(),
             wire_sha256: hex(&wire),
             sums,
@@ -86,6 +87,8 @@ pub struct Body {
     /// The SHA-256 of what came over the wire, before any corruption, in hexadecimal.
     pub wire_sha256: String,
     pub trailers: Vec<(String, String)>,
+    /// Whether an aws-chunked chunk but the last was too short.
+    pub short_chunk: bool,
     /// Whether the aws-chunked frame, if there was one, was whole.
     pub well_framed: bool,
 }

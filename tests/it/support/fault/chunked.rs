@@ -1,12 +1,18 @@
 //! The chunk framing that HTTP's transfer coding and S3's aws-chunked share, fed as the bytes come.
 
 const MAX_LINE: usize = 8 * 1024;
+/// The least size of an aws-chunked chunk but the last, in bytes.
+const MIN_CHUNK: u64 = 8 * 1024;
 
 /// Takes the framing off.
 #[derive(Default)]
 pub struct Chunked {
     state: State,
     line: Vec<u8>,
+    /// Whether a chunk before the last is shorter than S3's aws-chunked allows.
+    pub short: bool,
+    /// The size of the chunk before.
+    before: Option<u64>,
     /// The fields after the last chunk, names in lower case.
     pub trailers: Vec<(String, String)>,
 }
@@ -62,7 +68,10 @@ impl Chunked {
                 let size = line.split(';').next()?.trim();
                 match u64::from_str_radix(size, 16).ok()? {
                     0 => State::Trailer,
-                    size => State::Data(size),
+                    size => {
+                        self.short |= self.before.replace(size).is_some_and(|before| before < MIN_CHUNK);
+                        State::Data(size)
+                    }
                 }
             }
             State::DataEnd if line.is_empty() => State::Size,

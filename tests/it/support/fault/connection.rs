@@ -11,6 +11,7 @@ use super::http::{Answer, Conn, Framing, Head};
 use super::log::{Shared, Visit, lock};
 use super::ops::{self, Request};
 use super::outgoing::Outgoing;
+use super::personality::Trailers;
 use super::route::{Op, Route};
 use super::script::{Delivery, Ending, Plan, Reply, Stop, Unread};
 use super::sigv4;
@@ -105,7 +106,9 @@ impl Desk<'_> {
         let whole = !matches!(route.op, Op::PutObject | Op::UploadPart);
         let keep = whole || self.shared.personality.keep_bytes;
         let payload = self.head.header("x-amz-content-sha256").unwrap_or_default();
-        let mut sink = Sink::new(keep, plan.corrupt, payload.starts_with("STREAMING-"));
+        let framed =
+            payload.starts_with("STREAMING-") && self.shared.personality.trailers != Trailers::KeptAsBytes;
+        let mut sink = Sink::new(keep, plan.corrupt, framed);
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
         let mut framing = self.head.framing().map_err(invalid)?;
         if self.head.header("expect").is_some() {

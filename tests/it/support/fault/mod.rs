@@ -46,7 +46,7 @@ use tokio::task::JoinSet;
 pub use log::Seen;
 pub use personality::{
     Checksums, CompleteAgain, ConditionalWrites, ContentSha256, EtagKind, Listing, ObjectSize, PartOrder,
-    Personality, WrongRegion,
+    Personality, Trailers, WrongRegion,
 };
 pub use route::Op;
 pub use state::{Checksum, ChecksumType, Object, Part, Upload};

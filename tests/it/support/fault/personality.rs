@@ -20,6 +20,7 @@ pub struct Personality {
     /// The most entries on a page of any listing.
     pub page_size: usize,
     pub checksums: Checksums,
+    pub trailers: Trailers,
     pub conditional_writes: ConditionalWrites,
     pub list_uploads: Listing,
     pub list_parts: Listing,
@@ -50,6 +51,7 @@ impl Default for Personality {
             min_part_size: 5 * 1024 * 1024,
             page_size: 1000,
             checksums: Checksums::Known,
+            trailers: Trailers::Known,
             conditional_writes: ConditionalWrites::Honoured,
             list_uploads: Listing::Works,
             list_parts: Listing::Works,
@@ -91,6 +93,17 @@ pub enum Checksums {
     NotEchoed,
     /// Any request that has one is refused with this status and code.
     Refused(u16, String),
+}
+
+/// What becomes of an aws-chunked body with its checksum in a trailer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trailers {
+    /// Taken out of its frames, and verified.
+    Known,
+    /// Refused with this status and code.
+    Refused(u16, String),
+    /// Stored as it came, frames and all.
+    KeptAsBytes,
 }
 
 /// What becomes of `If-None-Match` and `If-Match` on writes.

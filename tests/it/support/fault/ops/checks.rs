@@ -6,7 +6,8 @@ use md5::{Digest as _, Md5};
 use super::Request;
 use crate::support::fault::error::S3Error;
 use crate::support::fault::http::{Answer, header};
-use crate::support::fault::personality::{Checksums, ConditionalWrites};
+use crate::support::fault::personality::{Checksums, ConditionalWrites, Trailers};
+use crate::support::fault::sigv4::STREAMING_UNSIGNED;
 use crate::support::fault::state::State;
 use crate::support::fault::sums::Algorithm;
 
@@ -103,6 +104,40 @@ pub fn bad_checksum(algorithm: Algorithm) -> S3Error {
     S3Error::new(400, "BadDigest", message)
 }
 
+/// Refuses an aws-chunked body that is not framed as it says, and one whose trailer is not the one announced.
+pub fn trailers(request: &Request<'_>) -> Result<(), S3Error> {
+    let (head, body) = (request.head, &request.body);
+    if head.header("x-amz-content-sha256") != Some(STREAMING_UNSIGNED) {
+        return Ok(());
+    }
+    match &request.personality.trailers {
+        Trailers::Known => {}
+        Trailers::KeptAsBytes => return Ok(()),
+        Trailers::Refused(status, code) => {
+            return Err(S3Error::new(*status, code, "This server knows no aws-chunked bodies."));
+        }
+    }
+    let encoding = head.header("content-encoding").unwrap_or_default();
+    if encoding.rsplit(',').next().map(str::trim) != Some("aws-chunked") {
+        return Err(S3Error::invalid_request("The body is not said to be aws-chunked."));
+    }
+    if head.header("x-amz-decoded-content-length").is_none() {
+        let message = "You must provide the x-amz-decoded-content-length HTTP header.";
+        return Err(S3Error::new(411, "MissingContentLength", message));
+    }
+    if body.short_chunk {
+        let message = "Only the last chunk is allowed to have a size less than 8192 bytes";
+        return Err(S3Error::new(403, "InvalidChunkSizeError", message));
+    }
+    let announced = head.header("x-amz-trailer").into_iter().flat_map(|names| names.split(','));
+    let came = body.trailers.iter().map(|(name, _)| name.as_str());
+    if !announced.map(str::trim).eq(came) {
+        let message = "The request contained trailing data that was not well-formed or did not conform to our published schema.";
+        return Err(S3Error::new(400, "MalformedTrailerError", message));
+    }
+    Ok(())
+}
+
 /// Refuses a body whose length was not announced.
 pub fn announced_length(request: &Request<'_>) -> Result<(), S3Error> {
     let head = request.head;
@@ -111,7 +146,8 @@ pub fn announced_length(request: &Request<'_>) -> Result<(), S3Error> {
         let message = "You must provide the Content-Length HTTP header.";
         return Err(S3Error::new(411, "MissingContentLength", message));
     }
-    if decoded.is_some_and(|decoded| decoded != request.body.sums.len.to_string()) {
+    let framed = request.personality.trailers != Trailers::KeptAsBytes;
+    if framed && decoded.is_some_and(|decoded| decoded != request.body.sums.len.to_string()) {
         let message =
             "You did not provide the number of bytes specified by the x-amz-decoded-content-length header";
         return Err(S3Error::new(400, "IncompleteBody", message));

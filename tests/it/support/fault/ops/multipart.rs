@@ -71,6 +71,7 @@ fn checksum_of_upload(request: &Request<'_>) -> Result<Option<(Algorithm, Checks
 
 pub fn upload_part(request: &Request<'_>, state: &mut State) -> Result<Answer, S3Error> {
     let number = part_number(request)?;
+    checks::trailers(request)?;
     checks::announced_length(request)?;
     let upload = living(request, state)?;
     checks::customer_key(request, Some(&upload.headers))?;

@@ -19,12 +19,13 @@ const KEPT: [&str; 7] = [
 ];
 
 pub fn put(request: &Request<'_>, state: &mut State) -> Result<Answer, S3Error> {
+    checks::trailers(request)?;
     checks::announced_length(request)?;
     checks::content_md5(request)?;
     let sent = checks::body_checksum(request)?;
     checks::customer_key(request, None)?;
     checks::conditions(request, state)?;
-    let headers = request.head.headers.clone();
+    let headers = unframed(&request.head.headers);
     let sums = &request.body.sums;
     let etag = request.etag(sums, checks::is_opaque(&headers), state.next());
     let (algorithm, value) = sent.unwrap_or((Algorithm::Crc64Nvme, sums.base64(Algorithm::Crc64Nvme)));
@@ -48,6 +49,19 @@ pub fn put(request: &Request<'_>, state: &mut State) -> Result<Answer, S3Error> 
     };
     store(request, state, object);
     Ok(answer)
+}
+
+/// The headers without the encoding that was taken off with the frames.
+fn unframed(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let unframe = |(name, value): &(String, String)| {
+        if !name.eq_ignore_ascii_case("content-encoding") {
+            return Some((name.clone(), value.clone()));
+        }
+        let own = value.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked");
+        let own = own.collect::<Vec<_>>().join(",");
+        (!own.is_empty()).then(|| (name.clone(), own))
+    };
+    headers.iter().filter_map(unframe).collect()
 }
 
 /// Stores an object under the request's key.

@@ -52,6 +52,25 @@ fn a_checksum_may_trail() {
 }
 
 #[test]
+fn a_body_in_frames_is_as_its_headers_say() {
+    let server = FaultServer::start();
+    let mut client = Client::of(&server);
+    let trailer = format!("x-amz-checksum-crc32:{}", Sums::of(b"body").base64(Algorithm::Crc32));
+    let wire = format!("4\r\nbody\r\n0\r\n{trailer}\r\n\r\n");
+    let other = aws_chunked(&mut client, &wire).header("x-amz-trailer", "x-amz-checksum-crc32c");
+    other.send().is(400, "MalformedTrailerError");
+    aws_chunked(&mut client, "4\r\nbody\r\n0\r\n\r\n").send().is(400, "MalformedTrailerError");
+    let bare = aws_chunked(&mut client, &wire).header("Content-Encoding", "gzip");
+    bare.send().is(400, "InvalidRequest");
+    let short = format!("2\r\nbo\r\n2\r\ndy\r\n0\r\n{trailer}\r\n\r\n");
+    aws_chunked(&mut client, &short).send().is(403, "InvalidChunkSizeError");
+    let zipped = aws_chunked(&mut client, &wire).header("Content-Encoding", "gzip,aws-chunked");
+    assert_eq!(zipped.send().status, 200);
+    let object = server.object("key").expect("the object");
+    assert_eq!(object.header("content-encoding"), Some("gzip"));
+}
+
+#[test]
 fn signed_chunks_are_not_known() {
     let server = FaultServer::start();
     let mut client = Client::of(&server);
