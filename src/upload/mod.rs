@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use abort::abort;
 pub use expect::Expect;
 pub use integrity::ChecksumWish;
+pub(crate) use integrity::refuses_checksum;
 pub use unfinished::{Held, Unfinished, unfinished, uploads_of};
 pub use verify::{Proof, Verdict, verify};
 pub use window::{Place, Window};
