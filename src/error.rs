@@ -47,6 +47,8 @@ pub enum Step {
     Abort,
     /// Comparing the finished object with the source.
     Verify,
+    /// Finding out whether an upload would do.
+    Diagnose,
     /// None that failed: somebody asked to stop.
     Stop,
 }
@@ -178,6 +180,7 @@ impl fmt::Display for Step {
             Step::Abort => f.write_str("cannot abort the upload"),
             Step::Stop => f.write_str("the upload was stopped"),
             Step::Verify => f.write_str("cannot verify the object"),
+            Step::Diagnose => f.write_str("an upload would fail here"),
         }
     }
 }

@@ -15,7 +15,8 @@
 //!    the gateway that makes it HTTP.
 //! 7. [`pace`]: how many requests at once a line is worth.
 //! 8. [`event`] and [`error`]: what the engine says while it runs, and when it fails.
-//! 9. `cli`: the command, on top of all this.
+//! 9. [`doctor`]: whether a store would take an upload, found out by a small one that is dropped again.
+//! 10. `cli`: the command, on top of all this.
 //!
 //! ```no_run
 //! # #[cfg(feature = "rusoto")]
@@ -41,6 +42,7 @@ pub mod access_point;
 pub mod checksum;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod pace;

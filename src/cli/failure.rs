@@ -1,7 +1,7 @@
 //! What an error means to a user: its exit code, and what to do about it.
 
 use super::report::{Exit, Usage};
-use crate::error::{Cause, Error, Left, Mismatch};
+use crate::error::{Cause, Error, Left, Mismatch, Step};
 use crate::plan::PlanError;
 use crate::source::SourceError;
 use crate::store::rusoto::ConnectionError;
@@ -53,6 +53,10 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
         return Some("name a file in it, or pack it first, say with tar".into());
     }
     let error = error.downcast_ref::<Error>()?;
+    if error.step == Step::Diagnose {
+        // The findings have said it, and better.
+        return None;
+    }
     let text = match &error.cause {
         Cause::Plan(PlanError::PartTooSmall { .. }) => "use --chunk-size 5MiB or more",
         Cause::Plan(PlanError::PartTooLarge { .. }) => "use --chunk-size 5GiB or less",

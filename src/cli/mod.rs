@@ -2,6 +2,7 @@
 
 mod args;
 mod batch;
+mod doctor;
 mod failure;
 mod files;
 mod github;
@@ -55,6 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, base: Connection) -> ExitCo
                     Command::Abort(args) => unfinished::abort(args, base, &report).await,
                     Command::Clean(args) => unfinished::clean(args, base, &report).await,
                     Command::Verify(args) => verify::run(args, base, &report).await,
+                    Command::Doctor(args) => doctor::run(args, base, &report).await,
                 }
             });
             // A read from a dead disk or network mount may never return; nobody needs it any more.

@@ -133,7 +133,14 @@ impl Report {
 
     /// Prints a line on standard output, unless JSON or silence is asked for.
     pub(super) fn line(&self, line: &str) {
-        if !self.output.json && !self.output.quiet {
+        if !self.output.quiet {
+            self.insist(line);
+        }
+    }
+
+    /// Prints a line on standard output though silence may be asked for, unless JSON is.
+    pub(super) fn insist(&self, line: &str) {
+        if !self.output.json {
             self.print(&line.lines().map(printable).collect::<Vec<_>>().join("\n"));
         }
     }

@@ -15,6 +15,8 @@ pub enum Operation {
     ListParts,
     ListMultipartUploads,
     HeadObject,
+    HeadBucket,
+    DeleteObject,
 }
 
 impl fmt::Display for Operation {

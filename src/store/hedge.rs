@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    CompleteMultipartUpload, CreateMultipartUpload, Created, ObjectHead, PartsPage, PutObject, Store,
-    StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
+    BucketHead, CompleteMultipartUpload, CreateMultipartUpload, Created, ObjectHead, PartsPage, PutObject,
+    Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
 };
 use crate::Target;
 
@@ -191,5 +191,13 @@ impl<S: Store> Store for Hedging<S> {
 
     async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
         self.store.head_object(target, part).await
+    }
+
+    async fn head_bucket(&self, bucket: &str) -> Result<BucketHead, StoreError> {
+        self.store.head_bucket(bucket).await
+    }
+
+    async fn delete_object(&self, target: &Target, version_id: Option<&str>) -> Result<(), StoreError> {
+        self.store.delete_object(target, version_id).await
     }
 }

@@ -89,6 +89,16 @@ pub trait Store: Send + Sync {
         target: &Target,
         part: Option<u32>,
     ) -> impl Future<Output = Result<ObjectHead, StoreError>> + Send;
+
+    /// HeadBucket: whether the bucket is there, and where.
+    fn head_bucket(&self, bucket: &str) -> impl Future<Output = Result<BucketHead, StoreError>> + Send;
+
+    /// DeleteObject: an object, or that version of it. What is not there is no error.
+    fn delete_object(
+        &self,
+        target: &Target,
+        version_id: Option<&str>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// An unfinished upload's address.
@@ -277,4 +287,11 @@ pub struct ObjectHead {
     pub modified: Option<SystemTime>,
     /// Whether the store said that it is encrypted, so that the ETag need be no MD5.
     pub encrypted: bool,
+}
+
+/// What a store says of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketHead {
+    /// Its region, where the store says it.
+    pub region: Option<String>,
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, Operation, PartsPage,
-    PutObject, Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
+    BucketHead, CompleteMultipartUpload, CreateMultipartUpload, Created, Kind, ObjectHead, Operation,
+    PartsPage, PutObject, Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
 };
 use crate::Target;
 use crate::event::{Event, Observer};
@@ -302,5 +302,16 @@ impl<S: Store> Store for Retrying<S> {
     async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
         let key = target.key();
         self.persist(Operation::HeadObject, key, None, || self.store.head_object(target, part)).await
+    }
+
+    async fn head_bucket(&self, bucket: &str) -> Result<BucketHead, StoreError> {
+        self.persist(Operation::HeadBucket, "", None, || self.store.head_bucket(bucket)).await
+    }
+
+    async fn delete_object(&self, target: &Target, version_id: Option<&str>) -> Result<(), StoreError> {
+        self.persist(Operation::DeleteObject, target.key(), None, || {
+            self.store.delete_object(target, version_id)
+        })
+        .await
     }
 }

@@ -148,7 +148,7 @@ impl Integrity {
 
 /// Whether an error can be one about a checksum header: a store that does not know a header says so in
 /// many ways, and those that surely mean something else are few.
-pub(super) fn refuses_checksum(error: &StoreError) -> bool {
+pub(crate) fn refuses_checksum(error: &StoreError) -> bool {
     const OTHER: [&str; 9] = [
         "EntityTooSmall",
         "EntityTooLarge",

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use abort::abort;
 pub use expect::Expect;
 pub use integrity::ChecksumWish;
+pub(crate) use integrity::refuses_checksum;
 pub use trailer::Trailers;
 pub use unfinished::{Held, Unfinished, unfinished, uploads_of};
 pub use verify::{Proof, Verdict, verify};

@@ -284,6 +284,7 @@ fn help_says_each_option_in_a_sentence() {
         ("abort", include_str!("help/abort.txt")),
         ("clean", include_str!("help/clean.txt")),
         ("verify", include_str!("help/verify.txt")),
+        ("doctor", include_str!("help/doctor.txt")),
         ("completions", include_str!("help/completions.txt")),
         ("man", include_str!("help/man.txt")),
     ] {

@@ -73,6 +73,7 @@ async fn suite<S: Store>(store: &S, bucket: &str, leave: Leave) {
     unfinished_uploads_are_listed(store, bucket, leave).await;
     damaged_bytes_are_refused(store, bucket, leave).await;
     what_is_not_there_is_not_found(store, bucket).await;
+    a_bucket_is_found_and_an_object_deleted(store, bucket).await;
     a_large_object_takes_the_place_of_a_small_one(store, bucket).await;
     the_engine_runs_over_it(store, bucket).await;
 }
@@ -226,6 +227,21 @@ async fn damaged_bytes_are_refused<S: Store>(store: &S, bucket: &str, leave: Lea
         UploadPart { upload: to, number: 1, body, sums, trailer, attributes, fresh: false, once: false };
     assert_eq!(store.upload_part(&request).await.unwrap_err().kind, Kind::Checksum);
     store.abort_multipart_upload(&upload).await.unwrap();
+}
+
+async fn a_bucket_is_found_and_an_object_deleted<S: Store>(store: &S, bucket: &str) {
+    store.head_bucket(bucket).await.unwrap();
+    assert_eq!(store.head_bucket("no-such-bucket").await.unwrap_err().kind, Kind::NotFound);
+    let target = target(&format!("{bucket}/contract/deleted"));
+    let body = Part::of_bytes(b"bytes");
+    let sums = sums(store, &body).await;
+    let attributes = Attributes::default();
+    let request =
+        PutObject { target: target.clone(), body, sums, attributes, condition: None, trailer: None };
+    store.put_object(&request).await.unwrap();
+    store.delete_object(&target, None).await.unwrap();
+    assert_eq!(store.head_object(&target, None).await.unwrap_err().kind, Kind::NotFound);
+    store.delete_object(&target, None).await.unwrap();
 }
 
 async fn what_is_not_there_is_not_found<S: Store>(store: &S, bucket: &str) {

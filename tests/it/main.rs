@@ -10,6 +10,7 @@ mod checked;
 mod colour;
 mod command;
 mod contract;
+mod doctor;
 mod engine;
 mod finish;
 mod github;

@@ -99,7 +99,8 @@ fn back_up_a_database() {
     let [recipe] = recipes("Back up a database")[..] else { panic!("one block") };
     let kitchen = Kitchen::new();
     kitchen.cook(recipe).exits(0);
-    let keys: Vec<_> = kitchen.server.requests_of(Op::PutObject).iter().map(|put| put.key.clone().unwrap()).collect();
+    let keys: Vec<_> =
+        kitchen.server.requests_of(Op::PutObject).iter().map(|put| put.key.clone().unwrap()).collect();
     assert!(keys.len() == 1 && keys[0].starts_with("shop-20"), "{keys:?}");
     kitchen.program("pg_dump", "echo nothing");
     kitchen.cook(recipe).exits(3).says("at least 1024");

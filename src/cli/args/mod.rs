@@ -1,6 +1,7 @@
 //! The options, and their conversion into the library's types.
 
 mod date;
+mod doctor;
 mod object;
 mod object_values;
 mod pages;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(super) use doctor::DoctorArgs;
 pub(super) use pages::Page;
 pub(super) use put::{PutArgs, Sources};
 pub(super) use store::{OutputArgs, ProgressArg, StoreArgs};
@@ -47,6 +49,7 @@ pub(super) enum Command {
     Abort(AbortArgs),
     Clean(CleanArgs),
     Verify(VerifyArgs),
+    Doctor(DoctorArgs),
 }
 
 pub(super) const EXIT_CODES: &str = "\
@@ -101,6 +104,7 @@ impl Command {
             Command::Abort(args) => &args.output,
             Command::Clean(args) => &args.output,
             Command::Verify(args) => &args.output,
+            Command::Doctor(args) => &args.output,
         }
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use super::amazon::Variants;
 use super::credentials::{Keyring, Source, look_around};
 use super::customer_key::CustomerKey;
+use super::diagnosis::Origins;
 use super::endpoint::{Addressing, Endpoint, check_region};
 use super::rate::Rate;
 use super::tls::{self, Trust};
@@ -155,6 +156,7 @@ impl RusotoStore {
         let by_arn = access_point.map(|access_point: AccessPoint| access_point.region().to_owned());
         let region = by_arn.or_else(|| connection.region.clone());
         let found = look_around(&transport, connection.profile.as_deref(), region.as_deref(), on_aws).await;
+        let origins = Origins::of(connection, found.region.is_some(), found.endpoint_url.is_some());
         let region = found.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let url = connection.endpoint_url.clone().or(found.endpoint_url).filter(|url| !url.is_empty());
         let variants = Variants {
@@ -193,6 +195,7 @@ impl RusotoStore {
             variants,
             headers: connection.headers()?,
             customer_key: connection.customer_key.clone(),
+            origins,
             signs_payload,
             timeouts: connection.timeouts,
             rate: connection.limit_rate.map(Rate::new),

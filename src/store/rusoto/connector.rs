@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -15,8 +15,8 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -91,6 +91,18 @@ impl Connector {
         let intercept = self.0.proxies.intercept(uri).filter(|_| uri.scheme_str() == Some("http"))?;
         intercept.basic_auth().cloned()
     }
+
+    /// The proxy that requests to `uri` go through, without its credentials.
+    pub(super) fn proxy(&self, uri: &Uri) -> Option<String> {
+        let proxy = self.0.proxies.intercept(uri)?;
+        let host = proxy.uri().host().unwrap_or_default();
+        Some(proxy.uri().port_u16().map_or(host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
+    /// Whether any certificate is taken.
+    pub(super) fn trusts_anyone(&self) -> bool {
+        self.0.trust == Trust::Anyone
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -143,9 +155,9 @@ impl Shared {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
-        let pulse = Arc::new(Pulse { ends, sent: Arc::clone(&self.sent), ..Pulse::default() });
+        let pulse = |tls| Arc::new(Pulse { ends, tls, sent: Arc::clone(&self.sent), ..Pulse::default() });
         if !is_tls {
-            return Ok(Wire { io: Box::new(stream), pulse, proxied: proxy.is_some() });
+            return Ok(Wire { io: Box::new(stream), pulse: pulse(None), proxied: proxy.is_some() });
         }
         let config = self.tls.get_or_init(|| tls::config(&self.trust).map(Arc::new)).clone();
         let config = config.map_err(ConnectError::lasting)?;
@@ -156,6 +168,7 @@ impl Shared {
             let lasting = matches!(inner, Some(rustls::Error::InvalidCertificate(_)));
             ConnectError { message: causes(&error), lasting }
         })?;
+        let pulse = pulse(stream.get_ref().1.protocol_version());
         Ok(Wire { io: Box::new(stream), pulse, proxied: false })
     }
 }
@@ -198,11 +211,23 @@ impl Service<Name> for Resolver {
     }
 }
 
+/// Returns the addresses of a host, as connections find them.
+///
+/// # Errors
+/// When there are none, or nobody who knows can be asked.
+pub(super) async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
+    let name: Name = host.parse().map_err(io::Error::other)?;
+    let found = Resolver(GaiResolver::new()).call(name).await?;
+    Ok(found.map(|address| address.ip()).collect())
+}
+
 /// What moves over a connection, for those who watch it.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     /// The addresses of this end and the other.
     ends: Option<(SocketAddr, SocketAddr)>,
+    /// The version of TLS, where that is spoken.
+    pub(super) tls: Option<ProtocolVersion>,
     bytes: AtomicU64,
     /// What all connections together have taken.
     sent: Arc<AtomicU64>,

@@ -150,6 +150,12 @@ impl Keyring {
         !matches!(self.source, Source::Nowhere)
     }
 
+    /// The profile that the user has chosen, here or by `AWS_PROFILE`.
+    pub(super) fn profile(&self) -> Option<String> {
+        let Source::Surroundings { profile, .. } = &self.source else { return None };
+        profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok()).filter(|name| !name.is_empty())
+    }
+
     /// Returns credentials that are good at `now`, or `None` where requests are not signed.
     ///
     /// # Errors

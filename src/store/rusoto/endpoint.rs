@@ -160,7 +160,8 @@ impl Endpoint {
         uri.build().map_err(|_| "no address can be made of bucket and key")
     }
 
-    fn is_virtual(&self, bucket: &str) -> bool {
+    /// Whether the bucket stands in the host's name.
+    pub(super) fn is_virtual(&self, bucket: &str) -> bool {
         match self.addressing {
             Addressing::Path => false,
             Addressing::Virtual => true,

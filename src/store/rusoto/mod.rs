@@ -11,6 +11,7 @@ mod connect;
 mod connector;
 mod credentials;
 mod customer_key;
+mod diagnosis;
 mod endpoint;
 mod error;
 mod operations;
@@ -33,6 +34,7 @@ pub use amazon::Variants;
 pub use aws_credential_types::Credentials;
 pub use connect::{Connection, ConnectionError, CredentialSource, PayloadSigning};
 pub use customer_key::CustomerKey;
+pub use diagnosis::{Identity, Origin, Outlook, Reached};
 pub use endpoint::Addressing;
 pub use transport::Timeouts;
 
@@ -40,6 +42,7 @@ use super::{Kind, Operation, StoreError};
 use crate::access_point::AccessPoint;
 use call::{Call, Redirect, Seen};
 use credentials::Keyring;
+use diagnosis::Origins;
 use endpoint::{Endpoint, is_one_label};
 use rate::Rate;
 use transport::Transport;
@@ -58,6 +61,7 @@ struct Shared {
     /// What every request carries.
     headers: HeaderMap,
     customer_key: Option<CustomerKey>,
+    origins: Origins,
     signs_payload: bool,
     timeouts: Timeouts,
     /// How fast bodies may go out, where there is a limit.

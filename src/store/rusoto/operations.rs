@@ -17,9 +17,9 @@ use crate::Target;
 use crate::checksum::{Algorithm, Checksum, ChecksumType, Sums, base64};
 use crate::source::Part;
 use crate::store::{
-    Attributes, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind,
-    ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload, UploadPart,
-    UploadsMarker, UploadsPage, Written,
+    Attributes, BucketHead, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload,
+    Created, Kind, ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload,
+    UploadPart, UploadsMarker, UploadsPage, Written,
 };
 
 impl Store for RusotoStore {
@@ -280,6 +280,14 @@ impl Store for RusotoStore {
             modified: date(&seen.headers, "last-modified"),
             encrypted: encrypted(&seen.headers),
         })
+    }
+
+    async fn head_bucket(&self, bucket: &str) -> Result<BucketHead, StoreError> {
+        self.look_at_bucket(bucket).await
+    }
+
+    async fn delete_object(&self, target: &Target, version_id: Option<&str>) -> Result<(), StoreError> {
+        self.remove_object(target, version_id).await
     }
 }
 

@@ -115,6 +115,11 @@ impl Transport {
         self.connector.proxy_authorization(uri)
     }
 
+    /// What makes the connections.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

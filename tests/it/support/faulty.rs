@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use s3chunk::Target;
 use s3chunk::store::{
-    CompleteMultipartUpload, CreateMultipartUpload, Created, ObjectHead, Operation, PartsPage, PutObject,
-    Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
+    BucketHead, CompleteMultipartUpload, CreateMultipartUpload, Created, ObjectHead, Operation, PartsPage,
+    PutObject, Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
 };
 
 use tokio::sync::Barrier;
@@ -166,5 +166,13 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn head_object(&self, target: &Target, part: Option<u32>) -> Result<ObjectHead, StoreError> {
         self.call(Operation::HeadObject, None, self.store.head_object(target, part)).await
+    }
+
+    async fn head_bucket(&self, bucket: &str) -> Result<BucketHead, StoreError> {
+        self.call(Operation::HeadBucket, None, self.store.head_bucket(bucket)).await
+    }
+
+    async fn delete_object(&self, target: &Target, version_id: Option<&str>) -> Result<(), StoreError> {
+        self.call(Operation::DeleteObject, None, self.store.delete_object(target, version_id)).await
     }
 }

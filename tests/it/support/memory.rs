@@ -10,9 +10,9 @@ use s3chunk::checksum::{Algorithm, Checksum, hex, md5};
 use s3chunk::plan::MIN_PART_SIZE;
 use s3chunk::source::Part;
 use s3chunk::store::{
-    CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind, ListedUpload,
-    ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload, UploadPart, UploadsMarker,
-    UploadsPage, Written,
+    BucketHead, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind,
+    ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload, UploadPart,
+    UploadsMarker, UploadsPage, Written,
 };
 
 /// Entries of a page of a listing.
@@ -252,5 +252,17 @@ impl Store for MemoryStore {
             }),
             None => Err(refused(Operation::HeadObject, Kind::NotFound, "NoSuchKey")),
         }
+    }
+
+    async fn head_bucket(&self, bucket: &str) -> Result<BucketHead, StoreError> {
+        match bucket {
+            "bucket" => Ok(BucketHead::default()),
+            _ => Err(refused(Operation::HeadBucket, Kind::NotFound, "NoSuchBucket")),
+        }
+    }
+
+    async fn delete_object(&self, target: &Target, _: Option<&str>) -> Result<(), StoreError> {
+        self.contents().objects.remove(target.key());
+        Ok(())
     }
 }
