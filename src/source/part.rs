@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -18,7 +18,17 @@ use crate::checksum::{Pass, Sums, Wanted};
 
 /// Some bytes of a file or a stream. Cheap to clone; reads nothing by itself.
 #[derive(Clone)]
-pub struct Part(Place);
+pub struct Part {
+    place: Place,
+    watch: Option<Watch>,
+}
+
+/// What is computed of a part's bytes whenever a reader comes to their end.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    wanted: Wanted,
+    seen: Arc<Mutex<Sums>>,
+}
 
 /// Where the bytes are.
 #[derive(Clone)]
@@ -36,7 +46,7 @@ struct InFile {
 
 impl Part {
     pub(super) fn of(opened: Arc<Opened>, pool: Pool, range: Range<u64>) -> Self {
-        Part(Place::File(InFile { opened, pool, range }))
+        Part { place: Place::File(InFile { opened, pool, range }), watch: None }
     }
 
     /// Returns these bytes.
@@ -45,12 +55,12 @@ impl Part {
     }
 
     pub(super) fn held(held: Held) -> Self {
-        Part(Place::Memory(Arc::new(held)))
+        Part { place: Place::Memory(Arc::new(held)), watch: None }
     }
 
     /// Length in bytes.
     pub fn len(&self) -> u64 {
-        match &self.0 {
+        match &self.place {
             Place::File(file) => file.range.end.saturating_sub(file.range.start),
             Place::Memory(held) => held.len,
         }
@@ -64,17 +74,25 @@ impl Part {
     /// Whether it was read already for what is wanted of its bytes, so that its [`sums`](Part::sums) cost
     /// nothing.
     pub(crate) fn knows(&self, wanted: Wanted) -> bool {
-        matches!(&self.0, Place::Memory(held) if held.sums.hold(wanted))
+        matches!(&self.place, Place::Memory(held) if held.sums.hold(wanted))
     }
 
     /// Returns a reader at the part's first byte.
     pub fn reader(&self) -> PartReader {
-        PartReader(match &self.0 {
+        let reading = match &self.place {
             Place::File(file) => {
                 Reading::File(FileReader { at: file.range.start, file: file.clone(), reading: None })
             }
             Place::Memory(held) => Reading::Memory(Arc::clone(held), 0),
-        })
+        };
+        let watch = self.watch.clone().map(|watch| (Pass::new(watch.wanted), watch));
+        PartReader { reading, watch, left: self.len() }
+    }
+
+    /// Returns this part, such that what is wanted of its bytes is computed on their way out.
+    pub(crate) fn watched(&self, wanted: Wanted) -> (Part, Watch) {
+        let watch = Watch { wanted, seen: Arc::default() };
+        (Part { place: self.place.clone(), watch: Some(watch.clone()) }, watch)
     }
 
     /// Reads the part and returns what is wanted of its bytes.
@@ -85,16 +103,16 @@ impl Part {
         if wanted.is_nothing() {
             return Ok(Sums::default());
         }
-        if let Place::Memory(held) = &self.0
+        if let Place::Memory(held) = &self.place
             && held.sums.hold(wanted)
         {
             return Ok(held.sums.only(wanted));
         }
-        let _turn = match &self.0 {
+        let _turn = match &self.place {
             Place::File(file) => file.pool.turn().await,
             Place::Memory(_) => None,
         };
-        let place = self.0.clone();
+        let place = self.place.clone();
         // One hand-over a part: a pass is minutes of work for large parts, and may wait for a disk.
         let pass = move || {
             let mut pass = Pass::new(wanted);
@@ -115,13 +133,25 @@ impl Part {
     }
 }
 
+impl Watch {
+    /// What was computed; nothing as long as no reader has come to the end.
+    pub(crate) fn sums(&self) -> Sums {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A part's bytes as a stream of blocks, from the first to the last.
 ///
 /// It ends in an error where the file has changed since it was opened.
 ///
 /// What lies in the page cache is read on the spot, since to hand blocks from thread to thread costs
 /// half as much again; what must come from a disk is read off the runtime's threads.
-pub struct PartReader(Reading);
+pub struct PartReader {
+    reading: Reading,
+    watch: Option<(Pass, Watch)>,
+    /// Bytes still to come.
+    left: u64,
+}
 
 enum Reading {
     File(FileReader),
@@ -139,14 +169,27 @@ impl Stream for PartReader {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.0 {
-            Reading::File(file) => file.poll_next(cx),
+        let this = &mut *self;
+        let block = match &mut this.reading {
+            Reading::File(file) => ready!(file.poll_next(cx)),
             Reading::Memory(held, given) => {
                 let block = held.blocks.get(*given).cloned();
                 *given += 1;
-                Poll::Ready(block.map(Ok))
+                block.map(Ok)
+            }
+        };
+        if let Some(Ok(block)) = &block {
+            this.left -= block.len() as u64;
+            if let Some((pass, _)) = &mut this.watch {
+                pass.update(block);
+            }
+            if this.left == 0
+                && let Some((pass, watch)) = this.watch.take()
+            {
+                *watch.seen.lock().unwrap_or_else(PoisonError::into_inner) = pass.finish();
             }
         }
+        Poll::Ready(block)
     }
 }
 
@@ -275,6 +318,18 @@ mod tests {
         let sums = part.sums(wanted).await.unwrap();
         assert_eq!(sums.checksum, Some(Checksum::of(Algorithm::Crc64Nvme, &data[1_000..299_000])));
         assert!(read(&source.part(5..5)).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_is_computed_by_each_reader_that_comes_to_the_end() {
+        let (_dir, source) = source(&[7; 200_000]);
+        let wanted = Wanted { checksum: Some(Algorithm::Crc64Nvme), ..Wanted::default() };
+        let (part, watch) = source.part(0..200_000).watched(wanted);
+        let mut first = part.reader();
+        first.try_next().await.unwrap();
+        assert_eq!(watch.sums(), Sums::default());
+        read(&part).await.unwrap();
+        assert_eq!(watch.sums().checksum, Some(Checksum::of(Algorithm::Crc64Nvme, &[7; 200_000])));
     }
 
     #[tokio::test]

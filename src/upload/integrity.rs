@@ -44,8 +44,8 @@ pub(super) struct Integrity {
     refused: AtomicBool,
     /// A part's ETag was its MD5, so that another part's must be too.
     etags_are_md5: AtomicBool,
-    /// The store takes wrong MD5s.
-    md5_is_useless: AtomicBool,
+    /// The store takes wrong checksums and MD5s.
+    useless: AtomicBool,
     /// The store was asked whether it does.
     asked: AtomicBool,
     /// A checksum may go behind the bytes.
@@ -60,7 +60,7 @@ impl Integrity {
             confirmed,
             refused: AtomicBool::new(refused),
             etags_are_md5: AtomicBool::new(false),
-            md5_is_useless: AtomicBool::new(false),
+            useless: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             trailers: AtomicBool::new(false),
             sign,
@@ -90,23 +90,33 @@ impl Integrity {
 
     /// What to compute of a part.
     pub(super) fn wanted(&self) -> Wanted {
-        let checksum = self.wish.algorithm().filter(|_| !self.refused.load(Relaxed));
+        let useless = self.is_useless();
+        let checksum = self.wish.algorithm().filter(|_| !useless && !self.refused.load(Relaxed));
         let md5 = match self.wish {
-            ChecksumWish::Auto => self.confirmed.is_none() && !self.md5_is_useless.load(Relaxed),
+            ChecksumWish::Auto => self.confirmed.is_none() && !useless,
             ChecksumWish::Md5 => true,
             ChecksumWish::Algorithm(_) | ChecksumWish::None => false,
         };
         Wanted { checksum, md5, sha256: self.sign }
     }
 
+    /// What to compute of a part while it is sent, and not to send: what the store does not look at.
+    pub(super) fn kept(&self) -> Wanted {
+        Wanted { checksum: self.wish.algorithm().filter(|_| self.is_useless()), ..Wanted::default() }
+    }
+
     /// Whether MD5s go along just in case, and it has not been asked yet whether they are of use.
-    pub(super) fn asks_for_md5(&self) -> bool {
+    pub(super) fn is_unsure(&self) -> bool {
         self.wish == ChecksumWish::Auto && self.wanted().md5 && !self.asked.swap(true, Relaxed)
     }
 
-    /// Sends no MD5 from now on.
-    pub(super) fn leave_out_md5(&self) {
-        self.md5_is_useless.store(true, Relaxed);
+    /// Sends no checksum and no MD5 from now on.
+    pub(super) fn leave_out(&self) {
+        self.useless.store(true, Relaxed);
+    }
+
+    fn is_useless(&self) -> bool {
+        self.useless.load(Relaxed)
     }
 
     /// Whether a part was refused for a checksum that can be left out; it then is from now on.

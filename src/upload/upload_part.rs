@@ -38,7 +38,7 @@ impl<S: Store> Job<'_, S> {
         if let Some(parts) = started.parts.filter(|parts| parts.size() >= WORTH_ASKING)
             && let Some(number) = parts.numbers().find(|number| !there.contains(number))
         {
-            self.ask_for_md5(started, number).await;
+            self.ask_for_checks(started, number).await;
         }
         let mut ready = std::pin::pin!(match self.source {
             Source::File(file) => self.parts_of_file(started, file, there, next).left_stream(),
@@ -118,7 +118,7 @@ impl<S: Store> Job<'_, S> {
     ) -> Result<Part, Error> {
         let (wishes, sent) = (self.request.wishes, source.taken());
         if sent >= WORTH_ASKING {
-            self.ask_for_md5(started, number).await;
+            self.ask_for_checks(started, number).await;
         }
         let step = Step::UploadPart { number, count: started.parts.map(|parts| parts.count()) };
         let failed = |e| Error::new(step, e);
@@ -201,10 +201,11 @@ impl<S: Store> Job<'_, S> {
     ) -> Result<(Sums, Result<Written, StoreError>), Error> {
         let wanted = if trailer.is_some() { Wanted::default() } else { started.integrity.wanted() };
         let mut sums = self.sums(step, body, wanted).await?;
+        let (body, watch) = body.watched(started.integrity.kept());
         let request = UploadPart {
             upload: started.upload.clone(),
             number,
-            body: body.clone(),
+            body,
             sums: sums.clone(),
             trailer,
             attributes: self.request.attributes.clone(),
@@ -215,6 +216,7 @@ impl<S: Store> Job<'_, S> {
         if let Ok(Written { sent: Some(sent), .. }) = &answer {
             sums.checksum = Some(sent.clone());
         }
+        sums.checksum = sums.checksum.or(watch.sums().checksum);
         Ok((sums, answer))
     }
 
