@@ -94,7 +94,10 @@ impl Window {
             if state.taken < state.limit && state.queue.is_empty() {
                 return Poll::Ready(());
             }
-            state.idlers.push(cx.waker().clone());
+            // Asked again and again by one task, as it is, it must not pile up.
+            if !state.idlers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.idlers.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -226,6 +229,8 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         drop(place);
         assert!(window.idle().now_or_never().is_none(), "a place is free that somebody waits for");
+        assert!((0..1000).all(|_| window.idle().now_or_never().is_none()));
+        assert_eq!(window.state().idlers.len(), 1);
         let _place = waiting.now_or_never().unwrap();
         window.resize(2);
         assert!(window.idle().now_or_never().is_some());
