@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
             if self.args.transfer.trailers() == Trailers::Always && store.signs_payload() {
                 return Err(Usage(SIGNED.to_owned()).into());
             }
-            let store = Hedging::new(store, HedgePolicy::new(self.args.transfer.most_at_once()));
+            let store = Hedging::new(store, HedgePolicy::default(), self.window.clone());
             let policy = self.args.store.retry_policy();
             Ok(Retrying::new(store, policy, self.screen.clone(), self.stop.clone()))
         };

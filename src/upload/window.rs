@@ -87,6 +87,16 @@ impl Window {
         .await
     }
 
+    /// Returns a place, if one is free that nobody waits for.
+    pub fn enter_if_idle(&self) -> Option<Place> {
+        let mut state = self.state();
+        let idle = state.taken < state.limit && state.queue.is_empty();
+        idle.then(|| {
+            state.taken += 1;
+            Place(self.clone())
+        })
+    }
+
     /// Waits until a place is free that nobody waits for.
     pub async fn idle(&self) {
         poll_fn(|cx| {
@@ -231,8 +241,11 @@ mod tests {
         assert!(window.idle().now_or_never().is_none(), "a place is free that somebody waits for");
         assert!((0..1000).all(|_| window.idle().now_or_never().is_none()));
         assert_eq!(window.state().idlers.len(), 1);
+        assert!(window.enter_if_idle().is_none(), "a place is free that somebody waits for");
         let _place = waiting.now_or_never().unwrap();
+        assert!(window.enter_if_idle().is_none());
         window.resize(2);
+        assert!(window.enter_if_idle().is_some());
         assert!(window.idle().now_or_never().is_some());
     }
 
