@@ -200,7 +200,12 @@ fn what_cannot_be_read_fails_alone() {
     let records = records(&ran);
     assert_eq!(records.iter().filter(|record| record["status"] == "failed").count(), failed);
     assert_eq!(records.len(), failed + keys.len());
-    ran.says(&format!("{failed} failed"));
+    let ran = ran.says(&format!("{failed} failed"));
+    // None is done that was not found.
+    for line in ran.stderr.lines().filter(|line| line.contains(" files: ")) {
+        let numbers: Vec<u32> = line.split([' ', '+']).filter_map(|word| word.parse().ok()).collect();
+        assert!(numbers[0] <= numbers[1], "{line}");
+    }
 }
 
 #[test]
@@ -320,15 +325,15 @@ fn never_more_requests_than_asked_for_carry_data() {
     for number in 0..12 {
         write(&folder, &format!("d/{number:02}"), &bytes(number * 1000));
     }
-    write(&folder, "d/05-large", &bytes(3 * MIB5));
-    write(&folder, "d/07-large", &bytes(2 * MIB5 + 1));
+    write(&folder, "d/05-large", &bytes(2 * MIB5 + 1));
+    write(&folder, "d/07-large", &bytes(MIB5 + 1));
     for concurrency in ["1", "3"] {
         let server = FaultServer::start();
         server.on(Op::PutObject).key("03").nth(1).answer(503, "SlowDown");
         server.on(Op::UploadPart).part(2).first(2).answer(503, "SlowDown");
         put(&server, &folder, &["-r", "d", "bucket", "--concurrency", concurrency]).exits(0);
         assert_eq!(server.keys().len(), 15);
-        assert!(server.object("05-large").unwrap().bytes.unwrap() == bytes(3 * MIB5));
+        assert!(server.object("05-large").unwrap().bytes.unwrap() == bytes(2 * MIB5 + 1));
         assert!(server.data_peak() <= concurrency.parse().unwrap(), "{} at once", server.data_peak());
     }
 }
@@ -349,13 +354,13 @@ fn as_many_small_files_at_once_as_asked_for() {
 
 #[test]
 fn a_window_that_sizes_itself_has_its_limit() {
-    let names: Vec<_> = (1000..1300).map(|number| format!("d/{number}")).collect();
+    let names: Vec<_> = (1000..1150).map(|number| format!("d/{number}")).collect();
     let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    write(&folder, "d/large", &bytes(8 * MIB5));
+    write(&folder, "d/large", &bytes(5 * MIB5));
     let server = FaultServer::start();
     put(&server, &folder, &["-r", "d", "bucket", "--concurrency", "auto"]).exits(0);
     assert!(server.data_peak() <= 64, "{} at once", server.data_peak());
-    assert_eq!(server.keys().len(), 301);
+    assert_eq!(server.keys().len(), 151);
 }
 
 #[test]
