@@ -103,7 +103,10 @@ impl Tally {
         let error = match outcome {
             Ok(receipt) => {
                 match receipt.status() {
-                    "unchanged" => self.unchanged += 1,
+                    "unchanged" => {
+                        self.unchanged += 1;
+                        session.screen.unchanged(receipt.size());
+                    }
                     "dry-run" => self.planned += 1,
                     _ => {
                         self.uploaded += 1;
