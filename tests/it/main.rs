@@ -24,6 +24,7 @@ mod reach;
 mod recipes;
 mod resume;
 mod retry;
+mod screen;
 mod stop;
 mod streams;
 mod support;

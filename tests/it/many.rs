@@ -188,7 +188,7 @@ fn what_cannot_be_read_fails_alone() {
     let odd = folder.path().join(OsStr::from_bytes(b"d/not-\xff-utf8"));
     std::fs::write(odd, "x").unwrap();
     let unread = folder.path().join("unread");
-    std::fs::set_permissions(&unread, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&unread, std::fs::Permissions::from_mode(0o000)).unwrap();
     symlink(&unread, folder.path().join("d/unread")).unwrap();
     let root = std::fs::File::open(&unread).is_ok();
     let ran = put(&server, &folder, &["-r", "d", "bucket", "--json"]).exits(8);
