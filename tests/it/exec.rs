@@ -123,6 +123,16 @@ fn the_command_ends_with_us() {
 }
 
 #[test]
+fn a_signal_that_the_command_gets_too_is_no_failure_of_the_command() {
+    let server = FaultServer::start();
+    // As soon as there is a command, and to the one shortly before the other.
+    for (name, exit) in [("INT", 130), ("TERM", 143)] {
+        exec(&server, &format!("kill -{name} $PPID $$"), &[]).exits(exit);
+    }
+    assert_eq!(server.count(Op::PutObject), 0);
+}
+
+#[test]
 fn a_command_without_end_ends_when_the_store_refuses() {
     let server = FaultServer::start();
     server.on(Op::UploadPart).part(2).answer(403, "AccessDenied");
