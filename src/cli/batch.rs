@@ -33,7 +33,7 @@ struct Tally {
     special: u64,
     /// Files that were stopped, or never begun.
     left_off: u64,
-    /// The exit code of what failed first.
+    /// The exit code of what failed first, or what made the rest hopeless.
     first: Option<Exit>,
     /// Whether what failed would fail for each file.
     hopeless: bool,
@@ -81,6 +81,7 @@ async fn put_found(session: &Session<'_>, mut found: Receiver<Found>, target: &T
                     session.screen.aside(|| session.report.note(&line));
                 }
             },
+            () = session.stop.cancelled(), if more => {}
         }
         if session.stop.is_cancelled() && more {
             (more, tally.left_off) = (false, tally.left_off + 1);
@@ -102,7 +103,10 @@ impl Tally {
         let error = match outcome {
             Ok(receipt) => {
                 match receipt.status() {
-                    "unchanged" => self.unchanged += 1,
+                    "unchanged" => {
+                        self.unchanged += 1;
+                        session.screen.unchanged(receipt.size());
+                    }
                     "dry-run" => self.planned += 1,
                     _ => {
                         self.uploaded += 1;
@@ -120,11 +124,15 @@ impl Tally {
             return;
         }
         self.failed += 1;
-        self.first.get_or_insert(exit_of(&error));
         let hopeless = store_error(&error)
             .is_some_and(|error| error.kind == Kind::NoCredentials || error.has_code("NoSuchBucket"));
-        self.hopeless |= hopeless;
+        if hopeless && !self.hopeless {
+            (self.hopeless, self.first) = (true, None);
+        }
+        self.first.get_or_insert(exit_of(&error));
         let source = path.display().to_string();
+        // A step of an upload does not say of which.
+        let error = if error.is::<Error>() { error.context(source.clone()) } else { error };
         session.screen.aside(|| session.failed(Object { source: &source, target }, error));
         if hopeless || session.args.files.fail_fast {
             session.stop.cancel();

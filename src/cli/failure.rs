@@ -50,7 +50,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
 /// What to do about an error, where there is something.
 pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(SourceError::Folder(_)) = error.downcast_ref() {
-        return Some("name a file in it, or pack it first, say with tar".into());
+        return Some("use --recursive to upload what is in it, or pack it first, say with tar".into());
     }
     let error = error.downcast_ref::<Error>()?;
     if error.step == Step::Diagnose {

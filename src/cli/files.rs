@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,14 +58,15 @@ impl Rule {
         }
     }
 
-    fn matches(&self, path: &Path) -> bool {
-        !self.glob.matched_path_or_any_parents(path, false).is_none()
+    fn matches(&self, path: &Path, folder: bool) -> bool {
+        !self.glob.matched_path_or_any_parents(path, folder).is_none()
     }
 }
 
-/// Whether a file is taken, by its path relative to the folder: the last rule that matches decides.
-fn taken(rules: &[Rule], path: &Path) -> bool {
-    rules.iter().rev().find(|rule| rule.matches(path)).is_none_or(|rule| rule.takes)
+/// Whether a file, or a folder that can't be looked into, is taken, by its path relative to where was begun:
+/// the last rule that matches decides.
+fn taken(rules: &[Rule], path: &Path, folder: bool) -> bool {
+    rules.iter().rev().find(|rule| rule.matches(path, folder)).is_none_or(|rule| rule.takes)
 }
 
 /// What was found.
@@ -107,9 +109,11 @@ pub(super) fn find(
         for (source, target) in roots {
             let found = match source.is_dir() {
                 true if recursive => walk(&source, &target, &rules, &sender, &screen),
-                true => sender
-                    .blocking_send(Found::Failed(source.clone(), SourceError::Folder(source).into()))
-                    .ok(),
+                true => {
+                    screen.found(0);
+                    let error = SourceError::Folder(source.clone()).into();
+                    sender.blocking_send(Found::Failed(source, error)).ok()
+                }
                 false => {
                     screen.found(std::fs::metadata(&source).map_or(0, |metadata| metadata.len()));
                     sender.blocking_send(Found::File(source, target)).ok()
@@ -145,14 +149,19 @@ fn walk(
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
                 let relative = path.strip_prefix(folder).unwrap_or(&path);
-                if !taken(rules, relative) {
+                if !taken(rules, relative, path.is_dir()) {
                     continue;
                 }
-                let source = error.into();
+                // Of a loop the system says nothing.
+                let text = error.to_string();
+                let source = error.into_io_error().unwrap_or_else(|| io::Error::other(text));
                 Some(Found::Failed(path.clone(), SourceError::Open { path, source }.into()))
             }
         };
         if let Some(found) = found {
+            if matches!(found, Found::Failed(..)) {
+                screen.found(0);
+            }
             sender.blocking_send(found).ok()?;
         }
     }
@@ -163,7 +172,7 @@ fn walk(
 fn below(entry: &DirEntry, folder: &Path, target: &Target, rules: &[Rule]) -> Option<Found> {
     let path = entry.path().to_owned();
     let relative = path.strip_prefix(folder).unwrap_or(&path);
-    if !taken(rules, relative) {
+    if !taken(rules, relative, false) {
         return None;
     }
     if !entry.file_type().is_file() {
@@ -172,12 +181,14 @@ fn below(entry: &DirEntry, folder: &Path, target: &Target, rules: &[Rule]) -> Op
     let names = relative.iter().map(|name| name.to_str()).collect::<Option<Vec<_>>>();
     let key = names.map(|names| match target.key() {
         "" => names.join("/"),
-        key => format!("{}/{}", key.trim_end_matches('/'), names.join("/")),
+        key if key.ends_with('/') => format!("{key}{}", names.join("/")),
+        key => format!("{key}/{}", names.join("/")),
     });
     let object = match key {
         Some(key) => Target::new(target.bucket(), key).map_err(anyhow::Error::new),
         None => Err(anyhow::anyhow!("its name is no UTF-8, as keys are")),
     };
+    let object = object.map_err(|error| error.context(format!("cannot upload {}", path.display())));
     Some(match object {
         Ok(object) => Found::File(path, object),
         Err(error) => Found::Failed(path, error),
@@ -201,7 +212,7 @@ mod tests {
 
     fn takes(rules: &[(&str, bool)], path: &str) -> bool {
         let rules: Vec<_> = rules.iter().map(|(glob, takes)| Rule::new(glob, *takes).unwrap()).collect();
-        taken(&rules, Path::new(path))
+        taken(&rules, Path::new(path), false)
     }
 
     #[test]

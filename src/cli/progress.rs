@@ -123,6 +123,7 @@ impl Screen {
     /// Takes note that there are no more files to be found.
     pub(super) fn all_found(&self) {
         self.state().all_found = true;
+        self.plain_line(false);
     }
 
     /// Takes note that one of many files has ended, in whatever way.
@@ -159,6 +160,12 @@ impl Screen {
         state.reused += bytes;
         state.parts_done += parts;
         self.show_total(&state);
+    }
+
+    /// Takes note of a file that need not be sent.
+    pub(super) fn unchanged(&self, size: u64) {
+        self.reused(0, size);
+        self.plain_line(false);
     }
 
     /// Returns a bar for an upload, if one is to be shown: the only one's, or that of a large file while

@@ -84,8 +84,9 @@ async fn put_stream(
     let began = Instant::now();
     let transfer = &session.args.transfer;
     let request = session.args.request(Path::new(target.key()), None, target.clone(), &session.window)?;
-    let plan = request.expect.size.map(|size| Plan::new(size, request.wishes));
-    let plan = plan.transpose().map_err(|e| Error::new(Step::Plan, e))?;
+    let size = request.expect.size;
+    let plan = Plan::new(size.unwrap_or(0), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
+    let plan = size.map(|_| plan);
     let receipt = |outcome| Receipt::new(name, &request, outcome, began.elapsed());
     if transfer.dry_run {
         return Ok(receipt(Outcome::DryRun { plan, why: None }));

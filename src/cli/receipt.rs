@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::github::Row;
+use super::text::printable;
 use crate::checksum::Checksum;
 use crate::plan::Plan;
 use crate::upload::{Proof, Request, Uploaded};
@@ -140,7 +141,9 @@ impl Receipt {
 
     /// The receipt in one line for a person.
     pub(super) fn line(&self) -> String {
-        let Receipt { source, bucket, key, size, parts, seconds, .. } = self;
+        let Receipt { bucket, size, parts, seconds, .. } = self;
+        // A name with a line break in it is no second line.
+        let (source, key) = (printable(&self.source), printable(&self.key));
         let parts = if *parts == 1 { "1 request".to_owned() } else { format!("{parts} parts") };
         let reused = match self.reused_parts {
             0 => String::new(),

@@ -10,7 +10,7 @@ use super::args::{Concurrency, PutArgs};
 use super::progress::Screen;
 use super::report::{Exit, Object, Report, Usage};
 use super::signals::Signals;
-use crate::error::{Error, Mismatch};
+use crate::error::{Cause, Error, Mismatch, Step};
 use crate::pace;
 use crate::source::{FileSource, Pool};
 use crate::store::rusoto::{Connection, RusotoStore};
@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
             if self.args.transfer.trailers() == Trailers::Always && store.signs_payload() {
                 return Err(Usage(SIGNED.to_owned()).into());
             }
-            let store = Hedging::new(store, HedgePolicy::new(self.args.transfer.most_at_once()));
+            let store = Hedging::new(store, HedgePolicy::default(), self.window.clone());
             let policy = self.args.store.retry_policy();
             Ok(Retrying::new(store, policy, self.screen.clone(), self.stop.clone()))
         };
@@ -100,7 +100,12 @@ impl<'a> Session<'a> {
         request: &Request,
     ) -> anyhow::Result<Result<Proof, &'static str>> {
         let store = self.store().await?;
-        match verify(store, source, &request.target, request.wishes.part_size).await {
+        let verdict = tokio::select! {
+            biased;
+            verdict = verify(store, source, &request.target, request.wishes.part_size) => verdict,
+            () = self.stop.cancelled() => Err(Error::new(Step::Stop, Cause::Interrupted)),
+        };
+        match verdict {
             Ok(Verdict::Same(proof)) => Ok(Ok(proof)),
             Ok(Verdict::Different(Mismatch::Size { .. })) => Ok(Err("the object has another size")),
             Ok(Verdict::Different(_)) => Ok(Err("the object has other bytes")),

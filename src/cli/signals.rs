@@ -1,10 +1,11 @@
 //! SIGINT, SIGTERM and the deadline: the first stops the upload in good order, a second signal ends the
 //! program at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::report::Exit;
@@ -14,15 +15,19 @@ pub(super) struct Signals {
     /// Cancelled by the first signal, or when the deadline passes.
     pub(super) stop: CancellationToken,
     exit: Arc<AtomicU8>,
+    /// Hears what the task that stops the uploads has heard too, but may not have come round to.
+    own: Mutex<Listener>,
 }
 
 impl Signals {
     /// Starts to listen. Must be called within a runtime.
     pub(super) fn listen(deadline: Option<Duration>) -> Self {
-        let signals = Signals { stop: CancellationToken::new(), exit: Arc::default() };
+        let own = Mutex::new(Listener::new());
+        let signals = Signals { stop: CancellationToken::new(), exit: Arc::default(), own };
+        // Before the task runs: until then a signal would end the program as it stands.
+        let mut next = Listener::new();
         let (stop, exit) = (signals.stop.clone(), Arc::clone(&signals.exit));
         tokio::spawn(async move {
-            let mut next = Listener::new();
             let first = match deadline {
                 Some(deadline) => {
                     tokio::time::timeout(deadline, next.signal()).await.unwrap_or(Some(Exit::Temporary))
@@ -43,7 +48,15 @@ impl Signals {
     /// The exit code that what stopped the upload asks for, where something did.
     pub(super) fn exit(&self) -> Option<Exit> {
         let stopped = self.exit.load(SeqCst);
-        [Exit::Interrupted, Exit::Terminated, Exit::Temporary].into_iter().find(|exit| *exit as u8 == stopped)
+        let exits = [Exit::Interrupted, Exit::Terminated, Exit::Temporary];
+        let heard = exits.into_iter().find(|exit| *exit as u8 == stopped);
+        // A terminal's Ctrl-C ends a command that is read from as well, and its end may be known first.
+        heard.or_else(|| {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let exit = own.signal().now_or_never().flatten()?;
+            self.exit.store(exit as u8, SeqCst);
+            Some(exit)
+        })
     }
 
     /// Runs a piece of work that leaves nothing behind when it is dropped, unless something stops it.

@@ -1,11 +1,10 @@
 //! A second try beside a slow one: a store around a store.
 //!
 //! One bad connection can hold an upload up long after all other parts are there. When a part takes far
-//! longer than the others did, and fewer are in flight than may be, it is sent again over a connection
+//! longer than the others did, and its window has a place to spare, it is sent again over a connection
 //! of its own; the first to finish wins. To store a part twice is harmless: it replaces itself.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
@@ -15,22 +14,20 @@ use super::{
     Store, StoreError, Upload, UploadPart, UploadsMarker, UploadsPage, Written,
 };
 use crate::Target;
+use crate::upload::Window;
 
 /// When a part counts as a straggler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HedgePolicy {
-    /// The most parts in flight at once, second tries included.
-    pub slots: usize,
     /// How many times longer than the median it must take.
     pub factor: u32,
     /// How long it must take at the least.
     pub floor: Duration,
 }
 
-impl HedgePolicy {
-    /// Returns the default policy for so many parts in flight.
-    pub fn new(slots: usize) -> Self {
-        HedgePolicy { slots, factor: 4, floor: Duration::from_secs(3) }
+impl Default for HedgePolicy {
+    fn default() -> Self {
+        HedgePolicy { factor: 4, floor: Duration::from_secs(3) }
     }
 }
 
@@ -44,15 +41,15 @@ const ENOUGH: usize = 3;
 pub struct Hedging<S> {
     store: S,
     policy: HedgePolicy,
-    in_flight: AtomicUsize,
+    window: Window,
     /// How long the last parts took, per byte in nanoseconds.
     times: Mutex<Vec<f64>>,
 }
 
 impl<S: Store> Hedging<S> {
-    /// Wraps `store`.
-    pub fn new(store: S, policy: HedgePolicy) -> Self {
-        Hedging { store, policy, in_flight: AtomicUsize::new(0), times: Mutex::default() }
+    /// Wraps `store`. A second try takes a place of `window`, as the first has one: it is to be that of the uploads.
+    pub fn new(store: S, policy: HedgePolicy, window: Window) -> Self {
+        Hedging { store, policy, window, times: Mutex::default() }
     }
 
     /// The store within.
@@ -81,27 +78,10 @@ impl<S: Store> Hedging<S> {
     }
 
     async fn send(&self, request: &UploadPart) -> Result<Written, StoreError> {
-        let _slot = Slot::take(&self.in_flight);
         let began = Instant::now();
         let answer = self.store.upload_part(request).await?;
         self.remember(began.elapsed(), request.body.len());
         Ok(answer)
-    }
-}
-
-/// A part's place among those in flight, for as long as it lives.
-struct Slot<'a>(&'a AtomicUsize);
-
-impl<'a> Slot<'a> {
-    fn take(in_flight: &'a AtomicUsize) -> Self {
-        in_flight.fetch_add(1, Relaxed);
-        Slot(in_flight)
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -136,19 +116,19 @@ impl<S: Store> Store for Hedging<S> {
         }
         let first = self.send(request);
         tokio::pin!(first);
-        loop {
+        let _place = loop {
             let size = request.body.len();
             let patience = self.patience(size).unwrap_or(self.policy.floor);
             match timeout(patience, &mut first).await {
                 Ok(answer) => return answer,
-                Err(_)
-                    if self.in_flight.load(Relaxed) < self.policy.slots && self.patience(size).is_some() =>
-                {
-                    break;
+                Err(_) if self.patience(size).is_some() => {
+                    if let Some(place) = self.window.enter_if_idle() {
+                        break place;
+                    }
                 }
                 Err(_) => {}
             }
-        }
+        };
         let again = UploadPart { fresh: true, ..request.clone() };
         let second = self.send(&again);
         tokio::pin!(second);

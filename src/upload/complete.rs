@@ -5,7 +5,7 @@
 
 use super::abort::is_gone;
 use super::initiate::Started;
-use super::integrity::{bare, compare_checksum, multipart_count, multipart_etag};
+use super::integrity::{bare, compare_checksum, etag_md5, multipart_count, multipart_etag};
 use super::unfinished::parts_of;
 use super::{Job, Uploaded};
 use crate::checksum::Checksum;
@@ -196,6 +196,11 @@ pub(super) fn is_same(head: &ObjectHead, expected: &Expected) -> bool {
         || expected.etag.as_deref().is_some_and(|ours| head.etag.as_deref().map(bare) == Some(ours))
 }
 
+/// What an ETag looks like: an MD5, or one of the MD5s of so many parts.
+fn form(etag: &str) -> (bool, Option<u32>) {
+    (etag_md5(etag).is_some(), multipart_count(etag))
+}
+
 /// Compares what the store says of the object with what it must be, as far as it says anything.
 pub(super) fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(), Mismatch> {
     if head.size != expected.size {
@@ -207,7 +212,7 @@ pub(super) fn compare_head(head: &ObjectHead, expected: &Expected) -> Result<(),
     let theirs = head.etag.as_deref().map(bare).filter(|_| !head.encrypted);
     match (&expected.etag, theirs) {
         // An ETag of S3's own form, and with as many parts, is of other parts if it differs.
-        (Some(ours), Some(theirs)) if ours != theirs && multipart_count(theirs) == multipart_count(ours) => {
+        (Some(ours), Some(theirs)) if ours != theirs && form(theirs) == form(ours) => {
             Err(Mismatch::ETag { ours: ours.clone(), theirs: theirs.to_owned() })
         }
         _ => Ok(()),

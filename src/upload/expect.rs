@@ -3,6 +3,7 @@
 use super::Job;
 use crate::checksum::{Wanted, hex};
 use crate::error::{Error, Mismatch, Step};
+use crate::plan::Plan;
 use crate::source::{FileSource, Source, SourceError, StreamSource};
 use crate::store::Store;
 
@@ -30,6 +31,15 @@ impl<S: Store> Job<'_, S> {
         Ok(())
     }
 
+    /// Checks that a stream which was to fit in one request, or whose size nobody knows, may go on after
+    /// its first part.
+    pub(super) fn check_going_on(&self, stream: &StreamSource) -> Result<(), Error> {
+        let least = stream.taken() + 1;
+        check_not_longer(self.request.expect, stream, least).map_err(|e| Error::new(Step::Plan, e))?;
+        let plan = Plan::new(least, self.request.wishes);
+        plan.map(drop).map_err(|e| Error::new(Step::Plan, e))
+    }
+
     /// Checks at the end of a stream, before an object is made, that it is whole and what is expected.
     pub(super) async fn finish_source(&self, step: Step) -> Result<(), Error> {
         let Source::Stream(stream) = self.source else { return Ok(()) };
@@ -48,10 +58,10 @@ fn check_size(expect: Expect, source: Source<'_>, found: u64) -> Result<(), Sour
     Err(SourceError::Size { name: source.name(), expected, found: found.to_string() })
 }
 
-/// Checks that a stream which has not ended yet has no more bytes than are expected.
-pub(super) fn check_not_longer(expect: Expect, stream: &StreamSource) -> Result<(), SourceError> {
+/// Checks that a stream which has at least so many bytes has no more than are expected.
+pub(super) fn check_not_longer(expect: Expect, stream: &StreamSource, least: u64) -> Result<(), SourceError> {
     match expect.size {
-        Some(size) if stream.taken() > size => Err(SourceError::Size {
+        Some(size) if least > size => Err(SourceError::Size {
             name: stream.name().to_owned(),
             expected: size.to_string(),
             found: format!("more than {size}"),

@@ -203,8 +203,10 @@ impl<S: Store> Job<'_, S> {
 
     async fn put_stream(&self, stream: &StreamSource) -> Result<Uploaded, Error> {
         let wishes = self.request.wishes;
-        let plan = self.request.expect.size.map(|size| Plan::new(size, wishes)).transpose();
-        let plan = plan.map_err(|e| Error::new(Step::Plan, e))?;
+        let size = self.request.expect.size;
+        // A plan for nothing tells at least whether the wishes are S3's to take.
+        let plan = Plan::new(size.unwrap_or(0), wishes).map_err(|e| Error::new(Step::Plan, e))?;
+        let plan = size.map(|_| plan);
         self.planned(plan.as_ref());
         let parts = match plan {
             Some(Plan::Multipart(parts)) => Some(parts),
@@ -228,6 +230,9 @@ impl<S: Store> Job<'_, S> {
             self.unless_stopped(self.finish_source(Step::Put)).await??;
             self.unless_stopped(self.put_object(part)).await??
         } else {
+            if parts.is_none() {
+                self.check_going_on(stream)?;
+            }
             let started = self.initiate(parts).await.map_err(|error| stopped(error, self.stop))?;
             self.three_steps(started, Vec::new(), Next { place, part: Some(part) }).await?
         };

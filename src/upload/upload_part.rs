@@ -124,7 +124,7 @@ impl<S: Store> Job<'_, S> {
         let failed = |e| Error::new(step, e);
         let size = started.parts.map_or_else(|| wishes.next_part_size(sent), |parts| parts.part_size());
         let part = source.next(size, started.integrity.wanted()).await.map_err(failed)?;
-        check_not_longer(self.request.expect, source).map_err(failed)?;
+        check_not_longer(self.request.expect, source, source.taken()).map_err(failed)?;
         if number > wishes.max_parts && !part.is_empty() {
             let cause = PlanError::StreamTooLong { max_parts: wishes.max_parts, size: sent };
             return Err(Error::new(step, cause));

@@ -87,6 +87,16 @@ impl Window {
         .await
     }
 
+    /// Returns a place, if one is free that nobody waits for.
+    pub fn enter_if_idle(&self) -> Option<Place> {
+        let mut state = self.state();
+        let idle = state.taken < state.limit && state.queue.is_empty();
+        idle.then(|| {
+            state.taken += 1;
+            Place(self.clone())
+        })
+    }
+
     /// Waits until a place is free that nobody waits for.
     pub async fn idle(&self) {
         poll_fn(|cx| {
@@ -94,7 +104,10 @@ impl Window {
             if state.taken < state.limit && state.queue.is_empty() {
                 return Poll::Ready(());
             }
-            state.idlers.push(cx.waker().clone());
+            // Asked again and again by one task, as it is, it must not pile up.
+            if !state.idlers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                state.idlers.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -226,8 +239,13 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         drop(place);
         assert!(window.idle().now_or_never().is_none(), "a place is free that somebody waits for");
+        assert!((0..1000).all(|_| window.idle().now_or_never().is_none()));
+        assert_eq!(window.state().idlers.len(), 1);
+        assert!(window.enter_if_idle().is_none(), "a place is free that somebody waits for");
         let _place = waiting.now_or_never().unwrap();
+        assert!(window.enter_if_idle().is_none());
         window.resize(2);
+        assert!(window.enter_if_idle().is_some());
         assert!(window.idle().now_or_never().is_some());
     }
 

@@ -9,6 +9,7 @@ use s3chunk::store::{
     HedgePolicy, Hedging, Kind, Operation, RetryPolicy, Retrying, Store, StoreError, Upload,
 };
 use s3chunk::upload::{Request, Window, put};
+use tokio::sync::Barrier;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -150,15 +151,16 @@ fn straggling(times: usize) -> Faulty<MemoryStore> {
     })
 }
 
-async fn upload_hedged(store: Faulty<MemoryStore>, slots: usize) -> Option<usize> {
-    let store = Hedging::new(store, HedgePolicy::new(slots));
+async fn upload_hedged(store: Faulty<MemoryStore>, places: usize) -> Option<usize> {
+    let window = Window::new(places);
+    let store = Hedging::new(store, HedgePolicy::default(), window.clone());
     let (file, mut request) = (file(6 * MIB5), Request::new(target("bucket/key")));
-    (request.wishes.part_size, request.window) = (MIB5, Window::new(slots));
+    (request.wishes.part_size, request.window) = (MIB5, window);
     let (source, stop) = (file.source(), CancellationToken::new());
     let uploaded =
         tokio::time::timeout(Duration::from_secs(3600), put(&store, &source, &request, &Silent, &stop));
     uploaded.await.ok()?.unwrap();
-    assert!(store.inner().peak() <= slots, "{} in flight", store.inner().peak());
+    assert!(store.inner().peak() <= places, "{} in flight", store.inner().peak());
     store.inner().part_counts().into_iter().find(|(number, _)| *number == 4).map(|(_, count)| count)
 }
 
@@ -169,8 +171,36 @@ async fn a_straggler_is_sent_a_second_time_beside_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_straggler_takes_no_slot_that_is_not_free() {
-    assert_eq!(upload_hedged(straggling(1), 1).await, None, "with one slot there is no second try");
+async fn a_straggler_takes_no_place_that_is_not_free() {
+    assert_eq!(upload_hedged(straggling(1), 1).await, None, "with one place there is no second try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_takes_a_place_that_other_uploads_then_wait_for() {
+    let let_go = Arc::new(Barrier::new(2));
+    let meet = Arc::clone(&let_go);
+    let store = Faulty::new(MemoryStore::default(), move |_, part, before| match (part, before) {
+        (Some(4), 0) => Lot::Hang,
+        (Some(4), _) => Lot::Meet(Arc::clone(&meet)),
+        _ => Lot::Pass,
+    });
+    let window = Window::new(2);
+    let store = Hedging::new(store, HedgePolicy::default(), window.clone());
+    let upload = async |key, parts, after| {
+        tokio::time::sleep(after).await;
+        let (file, mut request) = (file(parts * MIB5), Request::new(target(key)));
+        (request.wishes.part_size, request.window) = (MIB5, window.clone());
+        put(&store, &file.source(), &request, &Silent, &CancellationToken::new()).await.unwrap();
+    };
+    tokio::join!(
+        upload("bucket/first", 4, Duration::ZERO),
+        upload("bucket/second", 3, Duration::from_secs(30)),
+        async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let_go.wait().await;
+        },
+    );
+    assert_eq!((store.inner().peak(), store.inner().count(Operation::UploadPart)), (2, 8));
 }
 
 #[tokio::test(start_paused = true)]

@@ -318,14 +318,6 @@ impl TransferArgs {
         }
     }
 
-    /// The most requests at once that the window may come to.
-    pub(in crate::cli) fn most_at_once(&self) -> usize {
-        match self.concurrency {
-            Concurrency::Auto => pace::MOST,
-            Concurrency::Fixed(number) => number.into(),
-        }
-    }
-
     /// The most bytes of a stream that are held.
     pub(in crate::cli) fn memory(&self) -> u64 {
         self.max_memory.0

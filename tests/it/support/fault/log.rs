@@ -74,6 +74,8 @@ pub struct Log {
     /// How many requests wait for a release.
     pub held: usize,
     pub peak: BTreeMap<Op, usize>,
+    /// The most at once of the operations whose bodies are an object's bytes.
+    pub data_peak: usize,
     rules: Vec<Rule>,
     in_flight: BTreeMap<Op, usize>,
     releases: u64,
@@ -150,6 +152,8 @@ impl Shared {
             *in_flight += 1;
             let peak = log.peak.entry(route.op).or_default();
             *peak = (*peak).max(*in_flight);
+            let data = [Op::PutObject, Op::UploadPart].iter().filter_map(|op| log.in_flight.get(op)).sum();
+            log.data_peak = log.data_peak.max(data);
             log.seen.push(Seen {
                 order,
                 connection,

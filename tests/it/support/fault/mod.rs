@@ -189,6 +189,11 @@ impl FaultServer {
         self.shared.log().peak.get(&op).copied().unwrap_or(0)
     }
 
+    /// Returns the most requests with an object's bytes that were being served at one time.
+    pub fn data_peak(&self) -> usize {
+        self.shared.log().data_peak
+    }
+
     /// Returns how many connections were made.
     pub fn connections(&self) -> usize {
         self.shared.log().connections
@@ -198,6 +203,12 @@ impl FaultServer {
     pub fn object(&self, key: &str) -> Option<Object> {
         let state = lock(&self.shared.state);
         state.buckets.values().find_map(|objects| objects.get(key)).cloned()
+    }
+
+    /// Returns the keys of all objects, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let state = lock(&self.shared.state);
+        state.buckets.values().flat_map(|objects| objects.keys()).cloned().collect()
     }
 
     /// Returns the uploads neither completed nor aborted, oldest first.
