@@ -90,6 +90,7 @@ impl Arguments {
             && let Command::Put(args) = &mut **command
         {
             args.files.put_in_order(matches);
+            args.take_words();
         }
         Ok(arguments)
     }

@@ -29,7 +29,7 @@ pub(in crate::cli) struct PutArgs {
     /// What to upload, and at last where it goes. A source is a file, a folder (with --recursive), or - for
     /// standard input. The target is bucket/key or s3://bucket/key; a bucket alone or a key that ends
     /// in '/' gets the file's name appended, and several sources need such a one. The key is taken literally
-    #[arg(value_name = "SOURCE... TARGET", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "SOURCE... TARGET", value_hint = ValueHint::AnyPath)]
     words: Vec<OsString>,
     /// The command whose output is uploaded, with --exec
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
@@ -178,23 +178,25 @@ pub(in crate::cli) enum Sources<'a> {
 }
 
 impl PutArgs {
+    /// Without `--exec`, takes what stands behind `--` as words like the others, only that none is an option.
+    pub(super) fn take_words(&mut self) {
+        if !self.transfer.exec {
+            self.words.append(&mut self.command);
+        }
+    }
+
     /// What is to be uploaded, and where to.
     ///
     /// # Errors
     /// When the words can't be meant so.
     pub(in crate::cli) fn what(&self) -> Result<(Sources<'_>, Target), Usage> {
         let wrong = |text: &str| Err(Usage(text.to_owned()));
-        // Without --exec what stands behind -- are words like the others, only that none of them is an option.
-        if !self.transfer.exec && !self.command.is_empty() {
-            return wrong(
-                "what stands behind -- is a command, and --exec must say so; a file whose name begins with - is written ./-name",
-            );
-        }
         let (sources, target) = match self.words.as_slice() {
             [target] if self.transfer.exec => (None, target),
             [_] => return wrong("a source and a target are needed: s3chunk put SOURCE... TARGET"),
             [sources @ .., target] => (Some(sources), target),
-            [] => return wrong("a target is needed"),
+            [] if self.transfer.exec => return wrong("the target is missing: s3chunk put TARGET --exec -- COMMAND ARG..."),
+            [] => return wrong("a source and a target are needed: s3chunk put SOURCE... TARGET"),
         };
         let text = target.to_str().ok_or_else(|| Usage("the target is no UTF-8".to_owned()))?;
         let target: Target = text.parse().map_err(|e| Usage(format!("the target {text:?}: {e}")))?;
