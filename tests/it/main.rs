@@ -16,6 +16,8 @@ mod exec;
 mod finish;
 mod github;
 mod keys;
+#[cfg(target_os = "linux")]
+mod limits;
 mod many;
 mod options;
 mod pages;

@@ -20,7 +20,7 @@ use super::{Place, RusotoStore, Shared};
 use crate::access_point::AccessPoint;
 
 /// The region where nothing names one: AWS's oldest, and what most other stores expect.
-const DEFAULT_REGION: &str = "us-east-1";
+pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 /// Which store, and how to reach it. What is left out comes from the environment, the AWS config and
 /// credentials files, or the services of the machine, as in every AWS tool.

@@ -23,6 +23,7 @@ use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use super::connect::DEFAULT_REGION;
 use super::connector::causes;
 use super::error::one_line;
 use super::transport::{Limits, Transport, whole};
@@ -59,8 +60,10 @@ pub(super) async fn look_around(
         Some(region) => Some(Region::new(region.to_owned())),
         None => configured_region(profile).await,
     };
-    if chosen.is_some() || !ask_instance {
-        loader = loader.region(chosen);
+    // Where the loader is given none, the chain of its credentials asks the instance all the same.
+    let made_up = chosen.is_none() && !ask_instance;
+    if let Some(region) = chosen.or_else(|| made_up.then(|| Region::from_static(DEFAULT_REGION))) {
+        loader = loader.region(region);
     }
     let config = loader.load().await;
     let provider = match profile {
@@ -76,7 +79,7 @@ pub(super) async fn look_around(
     };
     Surroundings {
         provider,
-        region: config.region().map(|region| region.as_ref().to_owned()),
+        region: config.region().filter(|_| !made_up).map(|region| region.as_ref().to_owned()),
         endpoint_url: endpoint_url(&config),
         dual_stack: config.use_dual_stack().unwrap_or_default(),
         fips: config.use_fips().unwrap_or_default(),
