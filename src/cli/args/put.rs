@@ -195,7 +195,9 @@ impl PutArgs {
             [target] if self.transfer.exec => (None, target),
             [_] => return wrong("a source and a target are needed: s3chunk put SOURCE... TARGET"),
             [sources @ .., target] => (Some(sources), target),
-            [] if self.transfer.exec => return wrong("the target is missing: s3chunk put TARGET --exec -- COMMAND ARG..."),
+            [] if self.transfer.exec => {
+                return wrong("the target is missing: s3chunk put TARGET --exec -- COMMAND ARG...");
+            }
             [] => return wrong("a source and a target are needed: s3chunk put SOURCE... TARGET"),
         };
         let text = target.to_str().ok_or_else(|| Usage("the target is no UTF-8".to_owned()))?;
