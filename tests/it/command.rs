@@ -294,3 +294,13 @@ fn help_says_each_option_in_a_sentence() {
     assert_eq!(run(s3chunk().arg("--help")).exits(0).stdout, include_str!("help/s3chunk.txt"));
     assert!(run(s3chunk().arg("--version")).exits(0).stdout.starts_with("s3chunk "));
 }
+
+#[test]
+fn what_stands_behind_two_dashes_is_no_option() {
+    let server = FaultServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("--json"), "x").unwrap();
+    let put = ["put", "--", "--json", "bucket/key"];
+    run(s3chunk_at(&server).current_dir(folder.path()).args(put)).exits(0);
+    assert_eq!(server.object("key").unwrap().bytes.unwrap(), "x");
+}

@@ -178,7 +178,6 @@ fn what_cannot_be_meant_of_a_command_is_wrong_usage() {
         (&["bucket/key", "--exec", "--"], "needs a command behind --"),
         (&["file", "bucket/key", "--exec", "--", "true"], "the command is the source"),
         (&["-", "bucket/key", "--exec", "--", "true"], "the command is the source"),
-        (&["file", "bucket/key", "--", "true"], "--exec must say so"),
         (&["bucket/dir/", "--exec", "--", "true"], "write the whole key"),
         (&["bucket/key", "--exec", "--resume", "--", "true"], "--resume is for files"),
         (&["bucket/key", "--exec", "-r", "--", "true"], "--recursive"),

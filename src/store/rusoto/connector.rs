@@ -23,10 +23,6 @@ use tower_service::Service;
 
 use super::tls::{self, Trust};
 
-/// Bytes that the kernel may hold unsent. Without a limit it takes megabytes at once, and then says
-/// nothing for minutes on a slow line, which would look like a stall.
-const UNSENT_BYTES: u32 = 128 << 10;
-
 /// Makes connections for hyper's pool.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Shared>);
@@ -152,8 +148,6 @@ impl Shared {
             None => tcp.call(uri.clone()).await.map_err(|e| ConnectError::passing(causes(&e)))?,
         };
         let stream = stream.into_inner();
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let ends = stream.local_addr().ok().zip(stream.peer_addr().ok());
         let pulse = |tls| Arc::new(Pulse { ends, tls, sent: Arc::clone(&self.sent), ..Pulse::default() });
         if !is_tls {
