@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(50);
 const SETTLING: u32 = 1;
 /// Ticks that are enough to believe a gain.
 const GLIMPSE: u32 = 2;
+/// How far apart two ticks of a flow may be that has become steady: a flow that starts, and one that first fills
+/// the buffers on its way, are not.
+const STEADY: f64 = 0.3;
 /// Ticks until no gain is believed: a distant store takes a while to be in full flow.
 const PATIENCE: u32 = 40;
 /// How many times faster the flow must be for twice the places to be worth it.
@@ -51,6 +54,7 @@ pub async fn keep(window: &Window, sent: impl Fn() -> u64) -> Infallible {
         let seconds = then.duration_since(at).as_secs_f64().max(f64::EPSILON);
         let rate = (now - before) as f64 / seconds;
         (before, at) = (now, then);
+        tracing::trace!(rate, full = window.is_full(), limit = window.limit(), "flow");
         if window.complaints() == 0
             && let Some(places) = pace.places(rate, window.is_full())
         {
@@ -67,6 +71,8 @@ struct Pace {
     /// Ticks of this phase, and what they summed up to.
     ticks: u32,
     sum: f64,
+    /// The tick before.
+    last: f64,
 }
 
 /// What the flow, in bytes a second, is looked at for.
@@ -86,7 +92,7 @@ enum Phase {
 
 impl Pace {
     fn new(places: usize) -> Self {
-        Pace { places, phase: Phase::Look, ticks: 0, sum: 0.0 }
+        Pace { places, phase: Phase::Look, ticks: 0, sum: 0.0, last: 0.0 }
     }
 
     /// Takes note of a tick's flow in bytes a second, and returns the number of places where it changes.
@@ -103,9 +109,11 @@ impl Pace {
         }
         self.sum += rate;
         let flow = self.sum / f64::from(seen);
+        let steady = (rate - self.last).abs() <= STEADY * rate;
+        self.last = rate;
         let before = self.places;
         match self.phase {
-            Phase::Look if seen >= GLIMPSE => self.try_more(flow),
+            Phase::Look if steady || seen >= PATIENCE => self.try_more(if steady { rate } else { flow }),
             Phase::More(base) if seen >= GLIMPSE && flow >= base * GAIN => self.try_more(flow),
             Phase::More(_) if seen >= PATIENCE => self.turn(Phase::Settle, self.places / 2),
             Phase::Settle if seen >= PATIENCE => self.try_fewer(flow),
@@ -132,7 +140,7 @@ impl Pace {
     }
 
     fn turn(&mut self, phase: Phase, places: usize) {
-        *self = Pace { places: places.clamp(FIRST, MOST), phase, ticks: 0, sum: 0.0 };
+        *self = Pace { places: places.clamp(FIRST, MOST), phase, ticks: 0, sum: 0.0, last: 0.0 };
     }
 }
 
@@ -177,6 +185,20 @@ mod tests {
     fn where_nothing_holds_a_connection_back_there_are_no_more() {
         let mut pace = Pace::new(FIRST);
         assert!((0..1000).all(|_| pace.places(2.0 * PLENTY * FIRST as f64, true).is_none()));
+    }
+
+    #[test]
+    fn a_flow_that_first_fills_the_buffers_does_not_deceive() {
+        let mut pace = Pace::new(FIRST);
+        let flow =
+            |tick: u32, places: usize| places as f64 * EACH * (1.0 + 8.0 / f64::from(1 << tick.min(20)));
+        let places: Vec<_> = (0..30)
+            .map(|tick| {
+                pace.places(flow(tick, pace.places), true);
+                pace.places
+            })
+            .collect();
+        assert_eq!(places.last(), Some(&MOST), "{places:?}");
     }
 
     #[test]

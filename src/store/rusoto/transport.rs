@@ -24,9 +24,9 @@ pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 /// the store is just closing is lost.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Bytes that a connection holds on their way out, two blocks of a part: with hyper's own limit of 408 KiB many
+/// Bytes that a connection holds on their way out, three blocks of a part: with hyper's own limit of 408 KiB many
 /// connections would hold tens of mebibytes.
-const BUFFER: usize = 128 << 10;
+const BUFFER: usize = 192 << 10;
 
 /// The largest answer in bytes. A page of 1,000 uploads with the longest keys has some 4 MiB.
 const MAX_ANSWER: usize = 16 << 20;
