@@ -77,8 +77,8 @@ impl<'a> Track<'a> {
         state.done += size;
         state.parts_done += 1;
         if let Some(bar) = &state.bar {
-            bar.set_message(state.message(&self.name));
             bar.set_position(state.done);
+            bar.set_message(state.message(&self.name));
         }
         drop(state);
         self.screen.stored(size);

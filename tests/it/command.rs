@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::command::{put, run, s3chunk, s3chunk_at, signal, start};
+use crate::support::command::{put, run, s3chunk, s3chunk_at, signal, start, upload};
 use crate::support::fault::{FaultServer, Op};
 use crate::support::{MIB5, file};
 
@@ -303,4 +303,14 @@ fn what_stands_behind_two_dashes_is_no_option() {
     let put = ["put", "--", "--json", "bucket/key"];
     run(s3chunk_at(&server).current_dir(folder.path()).args(put)).exits(0);
     assert_eq!(server.object("key").unwrap().bytes.unwrap(), "x");
+}
+
+#[test]
+fn for_a_store_that_takes_few_parts_they_are_larger() {
+    let server = FaultServer::start();
+    let ran = upload(&server, 11 << 20, &["--max-parts", "2"]).exits(0);
+    assert_eq!((&ran.record()["parts"], &ran.record()["chunk_size"]), (&2.into(), &(6 << 20).into()));
+    let mut sizes: Vec<_> = server.requests_of(Op::UploadPart).iter().map(|part| part.body_len).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [5 << 20, 6 << 20]);
 }

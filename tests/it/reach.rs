@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::support::command::{Ran, run, s3chunk_at};
+use crate::support::command::{Ran, run, s3chunk, s3chunk_at};
 use crate::support::fault::{FaultServer, Op};
 use crate::support::front::{Authority, proxy, tls};
 use crate::support::{MIB5, file};
@@ -121,4 +121,17 @@ fn no_proxy_is_asked_for_the_hosts_that_need_none() {
     let variables = [("HTTP_PROXY", url(front.address)), ("NO_PROXY", "127.0.0.1".to_owned())];
     put_by_proxy(&server, server.endpoint(), &variables, &[]).exits(0);
     assert_eq!(front.passed.load(SeqCst), 0);
+}
+
+#[test]
+fn a_connection_that_never_comes_to_be_is_given_up() {
+    // The kernel accepts it, and nobody ever answers the greeting of TLS.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let options =
+        ["--endpoint-url", &url, "--no-sign-request", "--connect-timeout", "100ms", "--max-attempts", "1"];
+    let file = file(1);
+    run(s3chunk().arg("put").arg(&file.path).arg("bucket/key").args(options))
+        .exits(75)
+        .says("no answer in 100ms");
 }
