@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::SourceError;
-use super::stream::widen;
+use super::stdin::widen;
 
 /// A running command. Killed when dropped.
 pub(super) struct Child {

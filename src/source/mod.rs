@@ -7,6 +7,7 @@
 mod block;
 mod child;
 mod part;
+mod stdin;
 mod stream;
 
 use std::fs::{File, Metadata};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use block::Pool;
 pub use part::{Part, PartReader};
@@ -44,6 +47,8 @@ struct Opened {
     identity: Option<Identity>,
     /// Bytes read of it by its parts so far.
     read: AtomicU64,
+    /// A place among the files of our own, of which there are not many at once.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What must not change while a file is uploaded.
@@ -182,7 +187,8 @@ impl FileSource {
         match opened {
             Ok((_, _, false)) => Err(SourceError::Special(path)),
             Ok((file, identity, true)) => {
-                let opened = Opened { path, file, identity: Some(identity), read: AtomicU64::new(0) };
+                let opened =
+                    Opened { path, file, identity: Some(identity), read: AtomicU64::new(0), _room: None };
                 Ok(FileSource { opened: Arc::new(opened), pool })
             }
             Err(source) => Err(SourceError::Open { path, source }),
@@ -261,8 +267,8 @@ impl<'a> From<&'a StreamSource> for Source<'a> {
 
 impl Opened {
     /// Returns a file that is nobody else's.
-    fn own(name: &str, file: File) -> Self {
-        Opened { path: name.into(), file, identity: None, read: AtomicU64::new(0) }
+    fn own(name: &str, file: File, room: OwnedSemaphorePermit) -> Self {
+        Opened { path: name.into(), file, identity: None, read: AtomicU64::new(0), _room: Some(room) }
     }
 
     fn check_unchanged(&self) -> Result<(), SourceError> {

@@ -1,7 +1,6 @@
 //! Bytes that come once: standard input, or what a command prints. A part of them is held until it is
 //! stored, since nobody can read it again.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +11,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::block::{BLOCK_SIZE, Block, Pool};
 use super::child::Child;
 use super::part::Part;
+use super::stdin::open;
 use super::{Opened, SourceError};
 use crate::checksum::{Pass, Sums, Wanted};
 
 /// Bytes of a stream that are held at once where the user has no wish.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
 
+/// Files at once that hold parts which the memory can't.
+const ASIDE: usize = 4;
+
 /// A stream of bytes that can be read once.
 ///
 /// The parts that are held take no more memory than was allowed; one that is larger than all of it goes
-/// through a file in the system's temporary folder.
+/// through a file in the system's temporary folder, where there are at most four at once.
 pub struct StreamSource {
     name: String,
     reader: Arc<Mutex<Reader>>,
@@ -29,6 +32,8 @@ pub struct StreamSource {
     /// Blocks that may still be held, and the most that may.
     room: Arc<Semaphore>,
     most: u32,
+    /// Parts that may still be put aside in a file.
+    aside: Arc<Semaphore>,
     taken: AtomicU64,
     child: Option<Child>,
 }
@@ -75,6 +80,7 @@ impl StreamSource {
             pool: Pool::default(),
             room: Arc::new(Semaphore::new(most as usize)),
             most,
+            aside: Arc::new(Semaphore::new(ASIDE)),
             taken: AtomicU64::new(0),
             child: None,
         }
@@ -86,7 +92,7 @@ impl StreamSource {
     /// When there is none.
     pub fn stdin(memory: u64, wanted: Wanted) -> Result<Self, SourceError> {
         let name = "standard input";
-        let input = stdin().map_err(|source| SourceError::Stream { name: name.into(), source })?;
+        let input = open().map_err(|source| SourceError::Stream { name: name.into(), source })?;
         Ok(StreamSource::new(name, input, memory, wanted))
     }
 
@@ -132,8 +138,10 @@ impl StreamSource {
                 self.read(move |reader| reader.hold(&pool, size, wanted, room)).await?
             }
             _ => {
+                let room = Arc::clone(&self.aside).acquire_owned().await;
+                let room = room.map_err(|closed| self.unreadable(io::Error::other(closed)))?;
                 let (pool, name) = (self.pool.clone(), self.name.clone());
-                self.read(move |reader| reader.put_aside(&pool, size, &name)).await?
+                self.read(move |reader| reader.put_aside(&pool, size, &name, room)).await?
             }
         };
         self.taken.fetch_add(part.len(), Relaxed);
@@ -197,7 +205,13 @@ impl Reader {
     }
 
     /// Reads up to `size` bytes into a file that is gone when nobody needs it any more.
-    fn put_aside(&mut self, pool: &Pool, size: u64, name: &str) -> io::Result<Part> {
+    fn put_aside(
+        &mut self,
+        pool: &Pool,
+        size: u64,
+        name: &str,
+        room: OwnedSemaphorePermit,
+    ) -> io::Result<Part> {
         let explain = |error: io::Error| {
             let folder = std::env::temp_dir();
             let what = format!("a part of {size} bytes cannot be put aside in {}", folder.display());
@@ -209,7 +223,7 @@ impl Reader {
             file.write_all(block.as_ref()).map_err(explain)?;
             len += block.as_ref().len() as u64;
         }
-        Ok(Part::of(Arc::new(Opened::own(name, file)), pool.clone(), 0..len))
+        Ok(Part::of(Arc::new(Opened::own(name, file, room)), pool.clone(), 0..len))
     }
 
     /// Reads a block that is full unless the stream ends, or `most` bytes are fewer; `None` for no byte.
@@ -249,47 +263,6 @@ impl Reader {
         }
         block.fill(len);
         Ok(block)
-    }
-}
-
-/// Standard input without the buffer that would copy every byte once more.
-#[cfg(unix)]
-fn stdin() -> io::Result<impl Read + Send + 'static> {
-    use std::os::fd::AsFd;
-    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    widen(&input);
-    Ok(Patient(input))
-}
-
-#[cfg(not(unix))]
-fn stdin() -> io::Result<impl Read + Send + 'static> {
-    Ok(io::stdin())
-}
-
-/// Makes a pipe as wide as anyone may: each time it runs full, writer and reader take turns.
-pub(super) fn widen(pipe: &File) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
-    #[cfg(not(target_os = "linux"))]
-    let _ = pipe;
-}
-
-/// Input that waits even where its writer has made it one that does not.
-#[cfg(unix)]
-struct Patient(File);
-
-#[cfg(unix)]
-impl Read for Patient {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        use rustix::event::{PollFd, PollFlags, poll};
-        loop {
-            match self.0.read(room) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
-                }
-                read => return read,
-            }
-        }
     }
 }
 
@@ -362,6 +335,20 @@ mod tests {
             Some(Checksum::of(Algorithm::Crc64Nvme, &data(250_000)))
         );
         assert!(stream.pool.free() <= 2, "{} blocks", stream.pool.free());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_few_parts_are_put_aside_at_once() {
+        let stream = stream(&data(300_000), 1);
+        let mut aside = Vec::new();
+        for _ in 0..ASIDE {
+            aside.push(stream.next(66_000, CRC).await.unwrap());
+        }
+        let next = stream.next(66_000, CRC);
+        tokio::pin!(next);
+        assert!(futures::poll!(&mut next).is_pending());
+        aside.pop();
+        assert_eq!(next.await.unwrap().len(), 300_000 - 4 * 66_000);
     }
 
     #[tokio::test]
