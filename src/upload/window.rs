@@ -115,7 +115,8 @@ impl Window {
 
     /// Whether somebody waits for a place, so that more of them would be used.
     pub fn is_full(&self) -> bool {
-        !self.state().queue.is_empty()
+        let state = self.state();
+        !state.queue.is_empty() || (state.taken >= state.limit && !state.idlers.is_empty())
     }
 
     /// The places that there are now.
@@ -247,6 +248,17 @@ mod tests {
         window.resize(2);
         assert!(window.enter_if_idle().is_some());
         assert!(window.idle().now_or_never().is_some());
+    }
+
+    #[test]
+    fn it_is_full_for_those_too_who_let_others_go_first() {
+        let window = Window::new(1);
+        let place = window.enter().now_or_never().unwrap();
+        assert!(!window.is_full());
+        assert!(window.idle().now_or_never().is_none());
+        assert!(window.is_full());
+        drop(place);
+        assert!(!window.is_full());
     }
 
     proptest! {
