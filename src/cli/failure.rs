@@ -21,6 +21,7 @@ pub(super) fn left(error: &anyhow::Error) -> Option<&Left> {
 pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<Error>() {
         return match &error.cause {
+            Cause::Plan(PlanError::StreamTooLong { .. }) => Exit::Failed,
             Cause::Plan(_) => Exit::Usage,
             Cause::Source(_) => Exit::Source,
             Cause::Mismatch(mismatch) if **mismatch == Mismatch::Absent => Exit::Temporary,
@@ -49,6 +50,9 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
 
 /// What to do about an error, where there is something.
 pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(SourceError::Special(_)) = error.downcast_ref() {
+        return Some("upload what can be read from it as a stream: s3chunk put - TARGET < FILE".into());
+    }
     if let Some(SourceError::Folder(_)) = error.downcast_ref() {
         return Some("use --recursive to upload what is in it, or pack it first, say with tar".into());
     }
@@ -59,6 +63,9 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     }
     let text = match &error.cause {
         Cause::Plan(PlanError::PartTooSmall { .. }) => "use --chunk-size 5MiB or more",
+        Cause::Plan(PlanError::StreamTooLong { .. }) => {
+            "use --expect-size, or a larger --chunk-size or --max-parts"
+        }
         Cause::Plan(PlanError::PartTooLarge { .. }) => "use --chunk-size 5GiB or less",
         Cause::Source(SourceError::Changed { .. }) => {
             "upload it again when nothing writes to it, or a copy of it"

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-use super::args::{PutArgs, Sources};
+use super::args::{FirstBytes, HEAD, PutArgs, Sources};
 use super::batch::put_all;
 use super::files::object;
 use super::receipt::{Outcome, Receipt};
@@ -13,7 +13,7 @@ use super::report::{Exit, Object, Report};
 use super::session::Session;
 use super::signals::Signals;
 use crate::Target;
-use crate::error::{Error, Step};
+use crate::error::{Cause, Error, Step};
 use crate::plan::Plan;
 use crate::source::{FileSource, StreamSource};
 use crate::store::rusoto::Connection;
@@ -54,7 +54,7 @@ pub(super) async fn put_file(session: &Session<'_>, path: &Path, target: Target)
     let args = session.args;
     let source = FileSource::open_with(path, session.pool.clone())?;
     let name = path.display().to_string();
-    let request = args.request(path, Some(path), target, &session.window)?;
+    let request = args.request(path, FirstBytes::OfFile(path), target, &session.window)?;
     // Before anything is looked up or sent: a wrong size is the user's, whatever the store.
     let plan = Plan::new(source.size(), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
     let receipt = |outcome| Receipt::new(&name, &request, outcome, began.elapsed());
@@ -66,6 +66,8 @@ pub(super) async fn put_file(session: &Session<'_>, path: &Path, target: Target)
         }
     }
     if args.transfer.dry_run {
+        session.check_condition(&request).await?;
+        let why = why.or(request.resume.then_some("it was not looked for an upload to resume"));
         return Ok(receipt(Outcome::DryRun { plan: Some(plan), why }));
     }
     let store = session.store().await?;
@@ -83,13 +85,17 @@ async fn put_stream(
 ) -> anyhow::Result<Receipt> {
     let began = Instant::now();
     let transfer = &session.args.transfer;
-    let request = session.args.request(Path::new(target.key()), None, target.clone(), &session.window)?;
+    let wished = |head| {
+        let key = Path::new(target.key());
+        session.args.request(key, FirstBytes::Known(head), target.clone(), &session.window)
+    };
+    let request = wished(b"")?;
     let size = request.expect.size;
     let plan = Plan::new(size.unwrap_or(0), request.wishes).map_err(|e| Error::new(Step::Plan, e))?;
     let plan = size.map(|_| plan);
-    let receipt = |outcome| Receipt::new(name, &request, outcome, began.elapsed());
     if transfer.dry_run {
-        return Ok(receipt(Outcome::DryRun { plan, why: None }));
+        session.check_condition(&request).await?;
+        return Ok(Receipt::new(name, &request, Outcome::DryRun { plan, why: None }, began.elapsed()));
     }
     let store = session.store().await?;
     let (memory, wanted) = (transfer.memory(), transfer.wanted_of_stream());
@@ -99,9 +105,20 @@ async fn put_stream(
         }
         _ => StreamSource::stdin(memory, wanted),
     }?;
+    // Nobody knows how long the first bytes take, and a condition that does not hold needs none.
+    let first = async {
+        session.check_condition(&request).await?;
+        Ok::<_, anyhow::Error>(source.peek(HEAD.min(request.wishes.part_size)).await?)
+    };
+    let head = tokio::select! {
+        head = first => head?,
+        () = session.stop.cancelled() => return Err(Error::new(Step::Stop, Cause::Interrupted).into()),
+    };
+    let request = wished(&head)?;
     let track = session.screen.track(&request.target);
     let uploaded = upload::put(store, &source, &request, &track, &session.stop).await?;
-    Ok(receipt(Outcome::Uploaded { uploaded, retries: track.retries() }))
+    let outcome = Outcome::Uploaded { uploaded, retries: track.retries() };
+    Ok(Receipt::new(name, &request, outcome, began.elapsed()))
 }
 
 /// Reports how the one upload of a run ended.

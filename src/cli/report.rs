@@ -32,6 +32,7 @@ pub(super) enum Exit {
     Precondition = 7,
     SomeFailed = 8,
     Temporary = 75,
+    HungUp = 129,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -271,7 +272,7 @@ impl Exit {
             Exit::Precondition => "PreconditionFailed",
             Exit::SomeFailed => "SomeFailed",
             Exit::Temporary => "Temporary",
-            Exit::Interrupted | Exit::Terminated => "Interrupted",
+            Exit::HungUp | Exit::Interrupted | Exit::Terminated => "Interrupted",
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::pace;
 use crate::source::{FileSource, Pool};
 use crate::store::rusoto::{Connection, RusotoStore};
 use crate::store::{HedgePolicy, Hedging, Kind, Retrying, Store};
-use crate::upload::{Proof, Request, Trailers, Verdict, Window, verify};
+use crate::upload::{Proof, Request, Trailers, Verdict, Window, check_condition, verify};
 
 /// The store as `put` uses it.
 pub(super) type Uploader = Retrying<Hedging<RusotoStore>>;
@@ -113,6 +113,14 @@ impl<'a> Session<'a> {
             Err(error) if is_absent(&error) => Ok(Err("there is no object yet")),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Looks whether the object's condition holds, where there is one.
+    pub(super) async fn check_condition(&self, request: &Request) -> anyhow::Result<()> {
+        if request.condition.is_some() {
+            check_condition(self.store().await?, request).await?;
+        }
+        Ok(())
     }
 
     /// Reports a failure, and what it leaves.

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and the deadline: the first stops the upload in good order, a second signal ends the
+//! SIGINT, SIGTERM, SIGHUP and the deadline: the first stops the upload in good order, a second signal ends the
 //! program at once.
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::report::Exit;
@@ -48,7 +50,7 @@ impl Signals {
     /// The exit code that what stopped the upload asks for, where something did.
     pub(super) fn exit(&self) -> Option<Exit> {
         let stopped = self.exit.load(SeqCst);
-        let exits = [Exit::Interrupted, Exit::Terminated, Exit::Temporary];
+        let exits = [Exit::Interrupted, Exit::Terminated, Exit::HungUp, Exit::Temporary];
         let heard = exits.into_iter().find(|exit| *exit as u8 == stopped);
         // A terminal's Ctrl-C ends a command that is read from as well, and its end may be known first.
         heard.or_else(|| {
@@ -77,24 +79,56 @@ impl Signals {
 }
 
 #[cfg(unix)]
-struct Listener(Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>);
+struct Listener(Option<Heard>);
+
+/// SIGINT, SIGTERM, and SIGHUP where it is to be heard.
+#[cfg(unix)]
+type Heard = (Signal, Signal, Option<Signal>);
 
 #[cfg(unix)]
 impl Listener {
     fn new() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        let both =
-            signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
-        Listener(both.ok())
+        let open = || {
+            let hangup = if hears_hangup() { signal(SignalKind::hangup()).ok() } else { None };
+            Ok::<_, std::io::Error>((
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                hangup,
+            ))
+        };
+        Listener(open().ok())
     }
 
     async fn signal(&mut self) -> Option<Exit> {
-        let (interrupt, terminate) = self.0.as_mut()?;
+        let (interrupt, terminate, hangup) = self.0.as_mut()?;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => Some(Exit::Interrupted),
             _ = terminate.recv() => Some(Exit::Terminated),
+            _ = hung_up => Some(Exit::HungUp),
         }
     }
+}
+
+/// Whether a terminal that goes away ends the program: not where nohup or the like has asked for the contrary.
+#[cfg(target_os = "linux")]
+fn hears_hangup() -> bool {
+    // Asked once, before the first listener changes what the system says.
+    static HEARS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HEARS.get_or_init(|| {
+        let status = procfs::process::Process::myself().and_then(|this| this.status());
+        status.is_ok_and(|status| status.sigign & 1 == 0)
+    })
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn hears_hangup() -> bool {
+    false
 }
 
 #[cfg(not(unix))]

@@ -8,8 +8,22 @@ use std::io::{self, Read};
 pub(super) fn open() -> io::Result<impl Read + Send + 'static> {
     use std::os::fd::AsFd;
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if is_stand_in(&input) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it is closed, or /dev/null"));
+    }
     widen(&input);
     Ok(Patient(input))
+}
+
+/// Whether a file is what the standard library puts in the place of a closed standard input: /dev/null, open for
+/// writing as well, as nobody else opens it there.
+#[cfg(unix)]
+fn is_stand_in(file: &File) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use std::os::unix::fs::MetadataExt;
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    let same = file.metadata().is_ok_and(|input| null.is_ok_and(|null| input.rdev() == null));
+    same && fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::RDWR))
 }
 
 #[cfg(not(unix))]

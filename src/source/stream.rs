@@ -148,13 +148,25 @@ impl StreamSource {
         Ok(part)
     }
 
+    /// Returns the first bytes of what is still to be read, at most `most` of them, fewer where the stream ends.
+    ///
+    /// # Errors
+    /// When the stream can't be read.
+    pub async fn peek(&self, most: u64) -> Result<Vec<u8>, SourceError> {
+        let pool = self.pool.clone();
+        self.read(move |reader| {
+            Ok(reader.look(&pool, most)?.map_or_else(Vec::new, |block| block.as_ref().to_vec()))
+        })
+        .await
+    }
+
     /// Whether nothing comes after what was read. Waits until something does, or the end.
     ///
     /// # Errors
     /// When the stream can't be read.
     pub async fn is_at_end(&self) -> Result<bool, SourceError> {
         let pool = self.pool.clone();
-        self.read(move |reader| reader.is_at_end(&pool)).await
+        self.read(move |reader| Ok(reader.look(&pool, 1)?.is_none())).await
     }
 
     /// Waits, after the end, for the command that printed the stream, and returns the whole stream's sums.
@@ -242,12 +254,13 @@ impl Reader {
         Ok(Some(block))
     }
 
-    fn is_at_end(&mut self, pool: &Pool) -> io::Result<bool> {
+    /// Returns what comes next, at most `most` bytes of it, or what was looked at before; `None` at the end.
+    fn look(&mut self, pool: &Pool, most: u64) -> io::Result<Option<&Block>> {
         if self.ahead.is_none() {
-            let block = self.fill(pool.take(), 1)?;
+            let block = self.fill(pool.take(), most)?;
             self.ahead = (!block.as_ref().is_empty()).then_some(block);
         }
-        Ok(self.ahead.is_none())
+        Ok(self.ahead.as_ref())
     }
 
     fn fill(&mut self, mut block: Block, most: u64) -> io::Result<Block> {

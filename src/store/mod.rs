@@ -212,6 +212,8 @@ pub struct Written {
     pub encrypted: bool,
     /// The checksum that was sent behind the bytes, where that was asked for.
     pub sent: Option<Checksum>,
+    /// Whether an encryption was asked for of which the answer does not tell.
+    pub bare: bool,
 }
 
 /// What a store answers to the start of an upload.
@@ -226,6 +228,8 @@ pub struct Created {
     /// Where an earlier try's answer was lost, so that it may have started an upload as well: the time
     /// of that try, by our clock.
     pub lost_since: Option<SystemTime>,
+    /// Whether an encryption was asked for of which the answer does not tell.
+    pub bare: bool,
 }
 
 /// A page of an upload's parts.

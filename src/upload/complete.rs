@@ -170,7 +170,7 @@ impl<S: Store> Job<'_, S> {
             version_id: answer.version_id.or(head.version_id),
             checksum,
             encrypted: head.encrypted,
-            sent: None,
+            ..Written::default()
         })
     }
 }

@@ -53,6 +53,9 @@ impl<S: Store> Job<'_, S> {
         if let (ChecksumWish::Algorithm(algorithm), None) = (wish, created.checksum) {
             self.unconfirmed(algorithm);
         }
+        if created.bare {
+            self.mention_bare();
+        }
         let sign = self.store.signs_payload();
         let integrity = Integrity::new(wish, created.checksum, refused, sign).with_trailers(self.trailers());
         let (date, lost_since) = (created.date, created.lost_since);
@@ -63,6 +66,12 @@ impl<S: Store> Job<'_, S> {
     pub(super) fn unconfirmed(&self, algorithm: Algorithm) {
         let notice = format!("the store does not confirm {}, and may not check it", algorithm.name());
         self.observer.event(&Event::Notice(&notice));
+    }
+
+    /// Says that the store does not tell of the encryption that was asked for.
+    pub(super) fn mention_bare(&self) {
+        let notice = "the store does not say that it encrypts, as was asked, and may not";
+        self.observer.event(&Event::Notice(notice));
     }
 
     async fn create(&self, checksum: Option<Algorithm>) -> Result<Created, StoreError> {

@@ -175,6 +175,31 @@ pub async fn put<'a, S: Store>(
     }
 }
 
+/// Looks whether the condition of a request holds, before a byte is sent: a store may check it at the very
+/// end, or not at all.
+///
+/// # Errors
+/// When it does not.
+pub async fn check_condition<S: Store>(store: &S, request: &Request) -> Result<(), Error> {
+    let Some(condition) = &request.condition else { return Ok(()) };
+    let head = store.head_object(&request.target, None).await;
+    let why = match (condition, head) {
+        (Condition::Absent, Ok(_)) => "the object is there already".to_owned(),
+        (Condition::Matches(_), Err(error)) if error.kind == Kind::NotFound => {
+            "there is no object to match".to_owned()
+        }
+        (Condition::Matches(wanted), Ok(ObjectHead { etag: Some(etag), .. }))
+            if bare(&etag) != bare(wanted) =>
+        {
+            format!("the object's ETag is {}", bare(&etag))
+        }
+        // To write is allowed where to read need not be; the store will check it.
+        _ => return Ok(()),
+    };
+    let error = StoreError::new(Operation::HeadObject, Kind::Precondition, why);
+    Err(Error::new(Step::Put, error))
+}
+
 /// Returns what ended an upload: whoever stopped it, where what then failed had too little time.
 fn stopped(error: Error, stop: &CancellationToken) -> Error {
     match stop.is_cancelled() && error.store_error().is_some_and(StoreError::is_temporary) {
@@ -190,7 +215,7 @@ impl<S: Store> Job<'_, S> {
         // One place for all that comes before the first part, so that many uploads do not begin at once.
         let place = self.unless_stopped(self.request.window.enter()).await?;
         self.unless_stopped(self.check_expected(file)).await??;
-        self.unless_stopped(self.check_condition()).await??;
+        self.unless_stopped(check_condition(self.store, self.request)).await??;
         let (uploaded, expected) = match plan {
             Plan::Single { size } => self.unless_stopped(self.put_object(file.part(0..size))).await??,
             Plan::Multipart(parts) => {
@@ -213,7 +238,7 @@ impl<S: Store> Job<'_, S> {
             _ => None,
         };
         let place = self.unless_stopped(self.request.window.enter()).await?;
-        self.unless_stopped(self.check_condition()).await??;
+        self.unless_stopped(check_condition(self.store, self.request)).await??;
         let wanted = Wanted {
             checksum: self.request.checksum.algorithm(),
             md5: false,
@@ -305,28 +330,6 @@ impl<S: Store> Job<'_, S> {
             done = work => Ok(done),
             () = self.stop.cancelled() => Err(Error::new(Step::Stop, Cause::Interrupted)),
         }
-    }
-
-    /// Looks whether the object's condition holds before a byte is sent: a store may check it at the very
-    /// end, or not at all.
-    async fn check_condition(&self) -> Result<(), Error> {
-        let Some(condition) = &self.request.condition else { return Ok(()) };
-        let head = self.store.head_object(&self.request.target, None).await;
-        let why = match (condition, head) {
-            (Condition::Absent, Ok(_)) => "the object is there already".to_owned(),
-            (Condition::Matches(_), Err(error)) if error.kind == Kind::NotFound => {
-                "there is no object to match".to_owned()
-            }
-            (Condition::Matches(wanted), Ok(ObjectHead { etag: Some(etag), .. }))
-                if bare(&etag) != bare(wanted) =>
-            {
-                format!("the object's ETag is {}", bare(&etag))
-            }
-            // To write is allowed where to read need not be; the store will check it.
-            _ => return Ok(()),
-        };
-        let error = StoreError::new(Operation::HeadObject, Kind::Precondition, why);
-        Err(Error::new(Step::Put, error))
     }
 
     /// Asks the store once more what it has, and compares that with the source read anew, or with what was

@@ -47,6 +47,9 @@ impl<S: Store> Job<'_, S> {
         if let (ChecksumWish::Algorithm(algorithm), None) = (wish, &answer.checksum) {
             self.unconfirmed(algorithm);
         }
+        if answer.bare {
+            self.mention_bare();
+        }
         self.check_source(Step::Put)?;
         self.observer.event(&Event::Stored { part: 1, size: body.len() });
         self.request.window.stored(self.store.throttled());
@@ -108,6 +111,12 @@ impl<S: Store> Job<'_, S> {
             (None, None) => head.etag.as_deref().and_then(etag_md5) == self.md5(body).await.ok()?,
         };
         let ObjectHead { size, etag, version_id, encrypted, .. } = head;
-        (same && size == body.len()).then_some(Written { etag, version_id, checksum, encrypted, sent: None })
+        (same && size == body.len()).then_some(Written {
+            etag,
+            version_id,
+            checksum,
+            encrypted,
+            ..Written::default()
+        })
     }
 }

@@ -186,7 +186,7 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         ("bucket/key", &["--chunk-size", "many"], "a size is a number with a unit"),
         ("bucket/key", &["--chunk-size", "6GiB"], "at most 5 GiB"),
         ("bucket/key", &["--chunk-size", "1MiB"], "use --chunk-size 5MiB or more"),
-        ("bucket/key", &["--concurrency", "0"], "0 is not in 1..=1000"),
+        ("bucket/key", &["--concurrency", "0"], "is not in 1..=1000"),
         ("bucket/key", &["--limit-rate", "10M"], "a rate is a size a second"),
         ("bucket/key", &["--limit-rate", "1000B/s"], "of 1KiB/s or more"),
         ("bucket/key", &["--metadata", "novalue"], "KEY=VALUE"),
@@ -253,7 +253,7 @@ fn a_failed_part_leaves_no_upload() {
 
 #[test]
 fn a_signal_drops_the_upload() {
-    for (name, exit) in [("INT", 130), ("TERM", 143)] {
+    for (name, exit) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let (server, file) = (FaultServer::start(), file(4 * MIB5));
         server.on(Op::UploadPart).part(2).never_answer();
         let child = start(s3chunk_at(&server).arg("put").arg(&file.path).arg("bucket/key").args(CHUNK));
@@ -313,4 +313,33 @@ fn for_a_store_that_takes_few_parts_they_are_larger() {
     let mut sizes: Vec<_> = server.requests_of(Op::UploadPart).iter().map(|part| part.body_len).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [5 << 20, 6 << 20]);
+}
+
+#[test]
+fn what_would_do_harm_if_it_was_a_slip_is_refused() {
+    let server = FaultServer::start();
+    let file = file(1);
+    let path = file.path.to_str().unwrap();
+    for (words, why) in [
+        (&["put", path, "bucket/key", "--endpoint-url", ""][..], "--endpoint-url"),
+        (&["clean", "bucket", "--older-than", "7"], "7d is days"),
+        (&["abort", "bucket/key", "--upload-id", ""], "--upload-id"),
+        (&["abort", "bucket"], "it names no key"),
+        (&["put", path, "bucket/key", "--metadata", "a=1,A=2"], "names a key twice"),
+        (&["put", path, "bucket/key", "--chunk-size", "-1"], "invalid value '-1' for '--chunk-size"),
+        (&["put", path, "bucket/key", "--max-parts", "many"], "from 1 to 10000"),
+        (&["put", path, "bucket/key", "--", "sh"], "a command needs --exec"),
+    ] {
+        run(s3chunk_at(&server).args(words)).exits(2).says(why);
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_dry_run_says_where_a_condition_does_not_hold() {
+    let (server, file) = (FaultServer::start(), file(1));
+    server.has_object("key", "before");
+    put(&server, &file.path, "bucket/key", &["--dry-run", "--no-overwrite"]).exits(7);
+    put(&server, &file.path, "bucket/other", &["--dry-run", "--no-overwrite"]).exits(0);
+    assert_eq!(server.count(Op::HeadObject), server.requests().len());
 }

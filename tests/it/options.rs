@@ -6,7 +6,7 @@ use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
-use crate::support::command::{Ran, put, run, s3chunk, s3chunk_at};
+use crate::support::command::{Ran, put, run, s3chunk, s3chunk_at, upload};
 use crate::support::fault::{FaultServer, Op, Personality, Seen};
 use crate::support::front::{Authority, proxy, tls};
 use crate::support::{MIB5, TestFile, file};
@@ -430,4 +430,16 @@ fn a_place_that_cannot_be_had_is_told_before_anything_is_sent() {
         command.env("HTTPS_PROXY", "http://127.0.0.1:9").arg("put").arg(&file.path).arg(target);
         run(command.args(*options)).exits(2).says(why);
     }
+}
+
+#[test]
+fn an_encryption_that_the_store_does_not_tell_of_is_told_in_a_line() {
+    let said = "the store does not say that it encrypts";
+    for size in [10, 2 * MIB5] {
+        let server = FaultServer::start();
+        assert!(!upload(&server, size, &["--sse", "AES256"]).exits(0).stderr.contains(said));
+    }
+    let server = FaultServer::start();
+    server.on(Op::PutObject).after().with_header("etag", "\"0\"").raw(200, "");
+    upload(&server, 10, &["--sse", "AES256"]).says(said);
 }

@@ -1,5 +1,6 @@
 //! Reaching a store through TLS, and through a proxy.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
@@ -134,4 +135,17 @@ fn a_connection_that_never_comes_to_be_is_given_up() {
     run(s3chunk().arg("put").arg(&file.path).arg("bucket/key").args(options))
         .exits(75)
         .says("no answer in 100ms");
+}
+
+#[test]
+fn a_store_without_tls_is_told_at_once() {
+    let (plain, file) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), file(1));
+    let url = format!("https://{}", plain.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut connection, _) = plain.accept().unwrap();
+        connection.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let _ = connection.read(&mut [0; 1024]);
+    });
+    let options = ["--endpoint-url", &url, "--no-sign-request"];
+    run(s3chunk().arg("put").arg(&file.path).arg("bucket/key").args(options)).exits(1).says("speaks no TLS");
 }

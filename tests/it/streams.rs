@@ -540,3 +540,32 @@ async fn a_part_is_not_read_before_there_is_a_place_for_it() {
         upload(&MemoryStore::default(), input, &request, &Stored(stored)).await.unwrap();
     }
 }
+
+#[test]
+fn a_streams_type_is_told_by_its_first_bytes_where_its_key_tells_none() {
+    for (key, sent, expected) in [
+        ("packed", &b"\x1f\x8b\x08\0\0\0\0\0\0\0"[..], "application/gzip"),
+        ("packed.json", b"\x1f\x8b\x08\0\0\0\0\0\0\0", "application/json"),
+        ("words", b"words", "application/octet-stream"),
+    ] {
+        let server = FaultServer::start();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), sent).unwrap();
+        let input = std::fs::File::open(file.path()).unwrap();
+        run(s3chunk_at(&server).args(["put", "-", &format!("bucket/{key}")]).stdin(input)).exits(0);
+        assert_eq!(server.requests_of(Op::PutObject)[0].header("content-type"), Some(expected));
+        assert_eq!(server.object(key).unwrap().bytes.unwrap(), sent);
+    }
+}
+
+#[test]
+fn a_closed_standard_input_is_no_empty_stream() {
+    let server = FaultServer::start();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" put - bucket/key <&-", env!("CARGO_BIN_EXE_s3chunk")]).env_clear();
+    for (name, value) in s3chunk_at(&server).get_envs() {
+        value.map(|value| shell.env(name, value));
+    }
+    run(&mut shell).exits(3).says("it is closed");
+    assert!(server.requests().is_empty());
+}

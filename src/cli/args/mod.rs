@@ -16,6 +16,7 @@ use std::time::Duration;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use doctor::DoctorArgs;
+pub(super) use object::{FirstBytes, HEAD};
 pub(super) use pages::Page;
 pub(super) use put::{PutArgs, Sources};
 pub(super) use store::{OutputArgs, ProgressArg, StoreArgs};
@@ -64,7 +65,7 @@ Exit codes:
   7    a precondition does not hold (--no-overwrite, --if-match)
   8    some of several files failed
   75   temporary: network, throttling, server errors, or --deadline; try again later
-  130  interrupted (143 by SIGTERM)";
+  130  interrupted (143 by SIGTERM, 129 by SIGHUP)";
 
 /// A variable that nobody sets: an option's variable can be changed, and not be taken away.
 const NO_VARIABLE: &str = "S3CHUNK_NO_SUCH_VARIABLE";
@@ -82,7 +83,9 @@ impl Arguments {
             Some(value) if value.is_empty() => arg.env(NO_VARIABLE).hide_env(true),
             _ => arg,
         };
-        let command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
+        // A value that is wrong for its sign is better told so than taken for an option.
+        let command = Arguments::command()
+            .mut_subcommands(|command| command.mut_args(unset).allow_negative_numbers(true));
         let matches = command.try_get_matches_from(words)?;
         let mut arguments = Arguments::from_arg_matches(&matches)?;
         if let (Task::Command(command), Some(matches)) =
@@ -129,8 +132,9 @@ mod tests {
 
     fn attributes(options: &[&str]) -> Vec<(String, String)> {
         let put = put(options).unwrap();
-        let request =
-            put.request(Path::new("f.json"), None, "b/k".parse().unwrap(), &Window::new(1)).unwrap();
+        let request = put
+            .request(Path::new("f.json"), FirstBytes::Known(b""), "b/k".parse().unwrap(), &Window::new(1))
+            .unwrap();
         request.attributes.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 

@@ -25,7 +25,7 @@ const CANNED_ACLS: [&str; 7] = [
 ];
 
 /// Bytes of a file that tell its type.
-const HEAD: u64 = 8 * 1024;
+pub(in crate::cli) const HEAD: u64 = 8 * 1024;
 
 /// What is said of the object.
 #[derive(Debug, Args)]
@@ -115,10 +115,14 @@ impl ObjectArgs {
     ///
     /// # Errors
     /// When it can't be sent.
-    pub(super) fn attributes(&self, name: &Path, file: Option<&Path>) -> Result<Attributes, AttributeError> {
+    pub(super) fn attributes(
+        &self,
+        name: &Path,
+        first: FirstBytes<'_>,
+    ) -> Result<Attributes, AttributeError> {
         self.check_encryption()?;
         let mut attributes = Attributes::new();
-        let content_type = self.content_type.clone().unwrap_or_else(|| guess(name, file));
+        let content_type = self.content_type.clone().unwrap_or_else(|| guess(name, first));
         attributes.set("content-type", content_type)?;
         let expires = self.expires.map(|date| date.for_http());
         let retain_until = self.object_lock_retain_until.map(|date| date.to_string());
@@ -150,7 +154,10 @@ impl ObjectArgs {
                 attributes.set(header, value.as_str())?;
             }
         }
-        for (key, value) in &self.metadata {
+        for (at, (key, value)) in self.metadata.iter().enumerate() {
+            if self.metadata[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
+                return Err(AttributeError::Together("--metadata names a key twice"));
+            }
             attributes.set_metadata(key, value.as_str())?;
         }
         Ok(attributes)
@@ -173,16 +180,30 @@ impl ObjectArgs {
     }
 }
 
-/// The media type of a source by its name, else by the first bytes of the file that it is.
-fn guess(name: &Path, file: Option<&Path>) -> String {
+/// Where the first bytes of a source are to be had.
+#[derive(Clone, Copy)]
+pub(in crate::cli) enum FirstBytes<'a> {
+    /// In this file.
+    OfFile(&'a Path),
+    /// They are these, as far as they are known.
+    Known(&'a [u8]),
+}
+
+/// The media type of a source by its name, else by its first bytes.
+fn guess(name: &Path, first: FirstBytes<'_>) -> String {
     if let Some(guess) = mime_guess::from_path(name).first_raw() {
         return guess.to_owned();
     }
     let mut head = Vec::new();
-    if let Some(Ok(file)) = file.map(File::open)
-        && file.take(HEAD).read_to_end(&mut head).is_err()
-    {
-        head.clear();
+    match first {
+        FirstBytes::Known(bytes) => head.extend_from_slice(bytes),
+        FirstBytes::OfFile(path) => {
+            if let Ok(file) = File::open(path)
+                && file.take(HEAD).read_to_end(&mut head).is_err()
+            {
+                head.clear();
+            }
+        }
     }
     infer::get(&head).map_or("application/octet-stream", |found| found.mime_type()).to_owned()
 }
@@ -207,10 +228,11 @@ mod tests {
         ] {
             let path = folder.join(name);
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(guess(&path, Some(&path)), expected, "{name}");
+            assert_eq!(guess(&path, FirstBytes::OfFile(&path)), expected, "{name}");
         }
         // A stream may have the name of a file that it is not.
-        assert_eq!(guess(&folder.join("picture"), None), "application/octet-stream");
+        assert_eq!(guess(&folder.join("picture"), FirstBytes::Known(b"")), "application/octet-stream");
+        assert_eq!(guess(&folder.join("words"), FirstBytes::Known(png)), "image/png");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

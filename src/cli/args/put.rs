@@ -9,9 +9,11 @@ use clap::{ArgMatches, Args, ValueEnum, ValueHint};
 
 use super::super::files::Rule;
 use super::super::report::Usage;
-use super::object::ObjectArgs;
+use super::object::{FirstBytes, ObjectArgs};
 use super::store::{OutputArgs, StoreArgs};
-use super::values::{Concurrency, Size, Span, any_size, concurrency, rate, sha256, size, span};
+use super::values::{
+    Concurrency, Size, Span, any_size, concurrency, max_parts, memory, rate, sha256, size, span,
+};
 use crate::checksum::{Algorithm, Wanted};
 use crate::plan::{DEFAULT_PART_SIZE, MAX_PARTS, Wishes};
 use crate::source::DEFAULT_MEMORY;
@@ -55,7 +57,7 @@ pub(in crate::cli) struct TransferArgs {
     #[arg(long, env = "S3CHUNK_CHUNK_SIZE", value_name = "SIZE", value_parser = size, default_value_t = Size(DEFAULT_PART_SIZE))]
     pub(super) chunk_size: Size,
     /// The most parts, for stores that take fewer than 10,000
-    #[arg(long, env = "S3CHUNK_MAX_PARTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), default_value_t = MAX_PARTS)]
+    #[arg(long, env = "S3CHUNK_MAX_PARTS", value_name = "N", value_parser = max_parts, default_value_t = MAX_PARTS)]
     max_parts: u32,
     /// Parts, or small files, in flight at once, at most; auto starts with 8 and takes more, up to 64, while that makes
     /// the bytes flow faster
@@ -63,7 +65,7 @@ pub(in crate::cli) struct TransferArgs {
     pub(in crate::cli) concurrency: Concurrency,
     /// The most memory for bytes of a stream that are not stored yet; a chunk that is larger than this goes
     /// through a temporary file
-    #[arg(long, env = "S3CHUNK_MAX_MEMORY", value_name = "SIZE", value_parser = size, default_value_t = Size(DEFAULT_MEMORY))]
+    #[arg(long, env = "S3CHUNK_MAX_MEMORY", value_name = "SIZE", value_parser = memory, default_value_t = Size(DEFAULT_MEMORY))]
     max_memory: Size,
     /// Upload what a command prints, given behind --; the object is made only if the command exits with 0
     #[arg(long, env = "S3CHUNK_EXEC", value_parser = FalseyValueParser::new())]
@@ -179,8 +181,9 @@ pub(in crate::cli) enum Sources<'a> {
 
 impl PutArgs {
     /// Without `--exec`, takes what stands behind `--` as words like the others, only that none is an option.
+    /// Where words stand on both sides, it may be a command that was meant.
     pub(super) fn take_words(&mut self) {
-        if !self.transfer.exec {
+        if !self.transfer.exec && self.words.is_empty() {
             self.words.append(&mut self.command);
         }
     }
@@ -191,6 +194,11 @@ impl PutArgs {
     /// When the words can't be meant so.
     pub(in crate::cli) fn what(&self) -> Result<(Sources<'_>, Target), Usage> {
         let wrong = |text: &str| Err(Usage(text.to_owned()));
+        if !self.transfer.exec && !self.command.is_empty() {
+            return wrong(
+                "words stand before and behind --: a command needs --exec, and files go all before or all behind it",
+            );
+        }
         let (sources, target) = match self.words.as_slice() {
             [target] if self.transfer.exec => (None, target),
             [_] => return wrong("a source and a target are needed: s3chunk put SOURCE... TARGET"),
@@ -257,7 +265,7 @@ impl PutArgs {
     pub(in crate::cli) fn request(
         &self,
         name: &Path,
-        file: Option<&Path>,
+        first: FirstBytes<'_>,
         target: Target,
         window: &Window,
     ) -> Result<Request, AttributeError> {
@@ -265,7 +273,7 @@ impl PutArgs {
         let mut request = Request::new(target);
         request.wishes = Wishes { part_size: transfer.chunk_size.0, max_parts: transfer.max_parts };
         request.window = window.clone();
-        request.attributes = self.object.attributes(name, file)?;
+        request.attributes = self.object.attributes(name, first)?;
         request.expect = Expect {
             size: transfer.expect_size.map(|size| size.0),
             min_size: transfer.min_size.map(|size| size.0),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use super::values::{Span, account, payer, span};
@@ -15,13 +15,13 @@ use crate::store::rusoto::{Addressing, Connection, CredentialSource, Timeouts, V
 pub(in crate::cli) struct StoreArgs {
     /// URL of the store; AWS's own where neither this nor AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
     /// profile names one
-    #[arg(long, env = "S3CHUNK_ENDPOINT_URL", value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, env = "S3CHUNK_ENDPOINT_URL", value_name = "URL", value_hint = ValueHint::Url, value_parser = NonEmptyStringValueParser::new())]
     endpoint_url: Option<String>,
     /// Region of the bucket; else from AWS_REGION or the profile
-    #[arg(long, env = "S3CHUNK_REGION", value_name = "REGION")]
+    #[arg(long, env = "S3CHUNK_REGION", value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
     region: Option<String>,
     /// Profile in the AWS config and credentials files; else AWS_PROFILE
-    #[arg(long, env = "S3CHUNK_PROFILE", value_name = "NAME")]
+    #[arg(long, env = "S3CHUNK_PROFILE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     profile: Option<String>,
     /// Where the bucket is named: in the path, in the host name (virtual), or as the store expects it
     #[arg(long, env = "S3CHUNK_ADDRESSING", value_name = "STYLE", value_enum, default_value_t)]

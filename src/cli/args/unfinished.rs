@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{FalseyValueParser, PathBufValueParser, TypedValueParser};
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
 use super::object_values::customer_key;
 use super::store::{OutputArgs, StoreArgs};
-use super::values::{Size, Span, size, span};
-use crate::Target;
+use super::values::{Size, Span, size, span_with_unit};
 use crate::plan::DEFAULT_PART_SIZE;
 use crate::store::rusoto::CustomerKey;
+use crate::target::{Target, TargetError};
 
 /// Lists unfinished uploads: key, upload id, when started, parts and bytes stored, and when the bucket
 /// will drop them.
@@ -29,9 +29,10 @@ pub(in crate::cli) struct ListArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AbortArgs {
     /// The object that would have become: bucket/key
+    #[arg(value_parser = object)]
     pub(in crate::cli) target: Target,
     /// This upload alone
-    #[arg(long, env = "S3CHUNK_UPLOAD_ID", value_name = "ID")]
+    #[arg(long, env = "S3CHUNK_UPLOAD_ID", value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(in crate::cli) upload_id: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
@@ -46,7 +47,7 @@ pub(in crate::cli) struct CleanArgs {
     #[arg(value_name = "BUCKET[/PREFIX]")]
     pub(in crate::cli) target: Target,
     /// How long ago, say 7d or 12h
-    #[arg(long, env = "S3CHUNK_OLDER_THAN", value_name = "TIME", value_parser = span)]
+    #[arg(long, env = "S3CHUNK_OLDER_THAN", value_name = "TIME", value_parser = span_with_unit)]
     pub(in crate::cli) older_than: Span,
     /// Say which would be aborted, and abort none
     #[arg(long, env = "S3CHUNK_DRY_RUN", value_parser = FalseyValueParser::new())]
@@ -75,4 +76,13 @@ pub(in crate::cli) struct VerifyArgs {
     pub(in crate::cli) store: StoreArgs,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,
+}
+
+/// Reads a target that names an object.
+fn object(text: &str) -> Result<Target, String> {
+    let target: Target = text.parse().map_err(|e: TargetError| e.to_string())?;
+    match target.key() {
+        "" => Err("it names no key; clean takes a bucket".to_owned()),
+        _ => Ok(target),
+    }
 }

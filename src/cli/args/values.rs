@@ -25,6 +25,22 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     }
 }
 
+/// Reads a size of memory.
+pub(super) fn memory(text: &str) -> Result<Size, String> {
+    match any_size(text)? {
+        Size(0) => Err("without memory nothing can be sent; 128MiB would do".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// Reads a number of parts.
+pub(super) fn max_parts(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..=10_000) => Ok(number),
+        _ => Err(format!("{text:?} is no number of parts from 1 to 10000")),
+    }
+}
+
 /// Reads a size that may be zero.
 pub(super) fn any_size(text: &str) -> Result<Size, String> {
     let wrong = || "a size is a number with a unit, as in 8MiB, 1.5GiB or 64MB".to_owned();
@@ -59,7 +75,7 @@ pub(super) fn concurrency(text: &str) -> Result<Concurrency, String> {
     match text.parse() {
         _ if text.eq_ignore_ascii_case("auto") => Ok(Concurrency::Auto),
         Ok(number @ 1..=1000) => Ok(Concurrency::Fixed(number)),
-        _ => Err(format!("{text} is not in 1..=1000, and not auto")),
+        _ => Err(format!("{text:?} is not in 1..=1000, and not auto")),
     }
 }
 
@@ -91,6 +107,14 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = humantime::format_duration(self.0).to_string();
         f.write_str(&text.replace(' ', ""))
+    }
+}
+
+/// Reads a span of time that must say its unit: for what destroys, a bare number is too easily another.
+pub(super) fn span_with_unit(text: &str) -> Result<Span, String> {
+    match text.trim().chars().all(|c| c.is_ascii_digit()) {
+        true => Err(format!("{text:?} of what? {text}d is days, {text}h is hours")),
+        false => span(text),
     }
 }
 

@@ -174,8 +174,13 @@ impl Shared {
         let name = ServerName::try_from(host.to_owned()).map_err(|e| ConnectError::lasting(e.to_string()))?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            let lasting = matches!(inner, Some(rustls::Error::InvalidCertificate(_)));
-            ConnectError { message: causes(&error), lasting }
+            match inner {
+                Some(rustls::Error::InvalidMessage(_)) => ConnectError::lasting(
+                    "what answers there speaks no TLS; is it http:// instead of https://?".to_owned(),
+                ),
+                Some(rustls::Error::InvalidCertificate(_)) => ConnectError::lasting(causes(&error)),
+                _ => ConnectError::passing(causes(&error)),
+            }
         })?;
         let pulse = pulse(stream.get_ref().1.protocol_version());
         Ok(Wire { io: Box::new(stream), pulse, limited: true, proxied: false })

@@ -55,7 +55,8 @@ impl Store for RusotoStore {
                 client.put_object(input).await
             })
             .await?;
-        Ok(Written { version_id: output.version_id, ..written(output.e_tag, &seen) })
+        let bare = self.is_bare(&request.attributes, &seen);
+        Ok(Written { version_id: output.version_id, bare, ..written(output.e_tag, &seen) })
     }
 
     async fn create_multipart_upload(&self, request: &CreateMultipartUpload) -> Result<Created, StoreError> {
@@ -84,6 +85,7 @@ impl Store for RusotoStore {
             checksum: request.checksum.filter(|algorithm| confirmed.as_deref() == Some(algorithm.name())),
             date: date(&seen.headers, "date"),
             lost_since: seen.lost_since,
+            bare: self.is_bare(&request.attributes, &seen),
         })
     }
 
@@ -340,6 +342,7 @@ fn written(etag: Option<String>, seen: &Seen) -> Written {
         checksum: checksums(&seen.headers).into_iter().next(),
         encrypted: encrypted(&seen.headers),
         sent: seen.sent.clone(),
+        bare: false,
     }
 }
 
@@ -355,6 +358,16 @@ fn checksum_of(element: &Element) -> Option<Checksum> {
         Checksum::parse(algorithm, element.text(&format!("Checksum{}", algorithm.name()))?)
     };
     Algorithm::ALL.into_iter().find_map(value)
+}
+
+impl RusotoStore {
+    /// Whether an encryption was asked for of which an answer does not tell.
+    fn is_bare(&self, attributes: &Attributes, seen: &Seen) -> bool {
+        const ENCRYPTION: &str = "x-amz-server-side-encryption";
+        let asked = self.0.customer_key.is_some()
+            || attributes.headers().any(|(name, _)| name.starts_with(ENCRYPTION));
+        asked && !seen.headers.keys().any(|name| name.as_str().starts_with(ENCRYPTION))
+    }
 }
 
 /// Whether headers tell of an encryption under which ETags are no MD5s.

@@ -131,7 +131,7 @@ impl Store for MemoryStore {
         let unfinished = Unfinished { key, algorithm: request.checksum, parts: BTreeMap::new() };
         contents.uploads.insert(upload_id.clone(), unfinished);
         let date = Some(SystemTime::now());
-        Ok(Created { upload_id, checksum: request.checksum, date, lost_since: None })
+        Ok(Created { upload_id, checksum: request.checksum, date, lost_since: None, bare: false })
     }
 
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
