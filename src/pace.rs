@@ -55,7 +55,7 @@ pub async fn keep(window: &Window, sent: impl Fn() -> u64) -> Infallible {
         let rate = (now - before) as f64 / seconds;
         (before, at) = (now, then);
         tracing::trace!(rate, full = window.is_full(), limit = window.limit(), "flow");
-        if window.complaints() == 0
+        if !window.is_throttled()
             && let Some(places) = pace.places(rate, window.is_full())
         {
             tracing::debug!(places, rate, "window");

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &PutArgs, words: &[OsString], base: Connection, re
         Err(usage) => return report.error(&usage.into(), None),
     };
     let signals = Signals::listen(args.transfer.deadline.map(|deadline| deadline.0));
-    let many = args.files.recursive || matches!(sources, Sources::Paths([_, _, ..]));
+    let many = args.are_many(sources);
     let session = Session::new(args, words, base.to_bucket(target.bucket()), report, &signals, many);
     match sources {
         Sources::Paths(paths) if many => put_all(&session, paths, &target).await,

@@ -21,7 +21,6 @@ struct State {
     /// Successes since the limit last changed.
     calm: usize,
     throttled: u64,
-    complaints: u64,
     /// Numbers of those who wait, the first to come first; each is woken when a place may be his.
     queue: VecDeque<(u64, Waker)>,
     next: u64,
@@ -43,7 +42,6 @@ impl Window {
             taken: 0,
             calm: 0,
             throttled: 0,
-            complaints: 0,
             queue: VecDeque::new(),
             next: 0,
             idlers: Vec::new(),
@@ -124,9 +122,9 @@ impl Window {
         self.state().limit
     }
 
-    /// How often the limit was halved.
-    pub fn complaints(&self) -> u64 {
-        self.state().complaints
+    /// Whether the store has complained, so that the limit was halved.
+    pub fn is_throttled(&self) -> bool {
+        self.state().throttled > 0
     }
 
     /// Changes the number of places. Where there are to be fewer, those taken are kept until they are left.
@@ -144,7 +142,6 @@ impl Window {
         if throttled > state.throttled {
             state.throttled = throttled;
             state.limit = (state.limit / 2).max(1);
-            state.complaints += 1;
             state.calm = 0;
             return;
         }

@@ -188,6 +188,11 @@ impl PutArgs {
         }
     }
 
+    /// Whether there may be several files.
+    pub(in crate::cli) fn are_many(&self, sources: Sources<'_>) -> bool {
+        self.files.recursive || matches!(sources, Sources::Paths([_, _, ..]))
+    }
+
     /// What is to be uploaded, and where to.
     ///
     /// # Errors
@@ -227,7 +232,7 @@ impl PutArgs {
             (Some(paths), _) => Sources::Paths(paths),
         };
         let stream = !matches!(sources, Sources::Paths(_));
-        let many = self.files.recursive || matches!(sources, Sources::Paths([_, _, ..]));
+        let many = self.are_many(sources);
         let (transfer, files) = (&self.transfer, &self.files);
         if stream && (files.recursive || files.skip_unchanged) {
             return wrong(
