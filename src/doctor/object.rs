@@ -119,7 +119,6 @@ impl<S: Store> Exam<'_, S> {
                     parts: vec![part],
                     size,
                     checksum,
-                    attributes: Attributes::default(),
                     condition: None,
                 };
                 self.store.complete_multipart_upload(&request).await

@@ -299,7 +299,6 @@ impl<S: Store> Exam<'_, S> {
             body: Part::of_bytes(BYTES),
             sums,
             trailer: None,
-            attributes: Attributes::default(),
             fresh: false,
             once: false,
         }

@@ -152,8 +152,6 @@ pub struct UploadPart {
     /// The checksum to compute while the bytes are sent, and to send behind them. [`Sums::checksum`] is
     /// then `None`, and the payload can't be signed.
     pub trailer: Option<Algorithm>,
-    /// What was said of the object; some of it is said again with each part.
-    pub attributes: Attributes,
     /// Whether to send it over a connection of its own, since another one does not get on.
     pub fresh: bool,
     /// Whether to send it just once, whatever comes of it.
@@ -171,8 +169,6 @@ pub struct CompleteMultipartUpload {
     pub size: u64,
     /// The object's checksum, where the store knows the algorithm.
     pub checksum: Option<Checksum>,
-    /// What was said of the object; some of it is said again.
-    pub attributes: Attributes,
     /// What must hold for the object to be made.
     pub condition: Option<Condition>,
 }

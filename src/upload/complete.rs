@@ -86,7 +86,6 @@ impl<S: Store> Job<'_, S> {
             parts: stored.to_vec(),
             size,
             checksum: expected.checksum.clone(),
-            attributes: self.request.attributes.clone(),
             condition: self.request.condition.clone(),
         };
         let answer = match self.store.complete_multipart_upload(&request).await {

@@ -34,7 +34,6 @@ impl<S: Store> Job<'_, S> {
             body: Part::of_bytes(PROBE),
             sums: Sums { checksum, md5: Some(md5(OTHER)), sha256 },
             trailer: None,
-            attributes: self.request.attributes.clone(),
             fresh: false,
             once: true,
         };

@@ -208,7 +208,6 @@ impl<S: Store> Job<'_, S> {
             body,
             sums: sums.clone(),
             trailer,
-            attributes: self.request.attributes.clone(),
             fresh: false,
             once: false,
         };

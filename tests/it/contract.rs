@@ -116,7 +116,6 @@ async fn upload_part<S: Store>(store: &S, upload: &Upload, number: u32, body: Pa
         number,
         sums: sums(store, &body).await,
         trailer: None,
-        attributes: Attributes::new(),
         fresh: false,
         once: false,
         body,
@@ -131,7 +130,6 @@ fn completion(upload: &Upload, parts: Vec<CompletedPart>) -> CompleteMultipartUp
         size: parts.iter().map(|part| part.size).sum(),
         parts,
         checksum: None,
-        attributes: Attributes::new(),
         condition: None,
     }
 }
@@ -221,10 +219,8 @@ async fn damaged_bytes_are_refused<S: Store>(store: &S, bucket: &str, leave: Lea
     let (file, upload) = (file(100), start(store, bucket, "damaged").await);
     let body = file.source().part(0..100);
     let sums = Sums { md5: Some(checksum::md5(b"other bytes")), ..sums(store, &body).await };
-    let attributes = Attributes::new();
     let (to, trailer) = (upload.clone(), None);
-    let request =
-        UploadPart { upload: to, number: 1, body, sums, trailer, attributes, fresh: false, once: false };
+    let request = UploadPart { upload: to, number: 1, body, sums, trailer, fresh: false, once: false };
     assert_eq!(store.upload_part(&request).await.unwrap_err().kind, Kind::Checksum);
     store.abort_multipart_upload(&upload).await.unwrap();
 }

@@ -12,6 +12,7 @@ mod connector;
 mod credentials;
 mod customer_key;
 mod diagnosis;
+mod encryption;
 mod endpoint;
 mod error;
 mod operations;

@@ -11,15 +11,16 @@ use rusoto_s3::{
 };
 
 use super::call::{Call, Seen};
+use super::encryption::encrypted;
 use super::xml::Element;
 use super::{RusotoStore, date, error, xml};
 use crate::Target;
 use crate::checksum::{Algorithm, Checksum, ChecksumType, Sums, base64};
 use crate::source::Part;
 use crate::store::{
-    Attributes, BucketHead, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload,
-    Created, Kind, ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload,
-    UploadPart, UploadsMarker, UploadsPage, Written,
+    BucketHead, CompleteMultipartUpload, CompletedPart, Condition, CreateMultipartUpload, Created, Kind,
+    ListedUpload, ObjectHead, Operation, PartsPage, PutObject, Store, StoreError, Upload, UploadPart,
+    UploadsMarker, UploadsPage, Written,
 };
 
 impl Store for RusotoStore {
@@ -92,7 +93,6 @@ impl Store for RusotoStore {
     async fn upload_part(&self, request: &UploadPart) -> Result<Written, StoreError> {
         let mut call = self.new_call(Operation::UploadPart, request.upload.target.bucket());
         call.fresh = request.fresh;
-        call.add(customer_key(&request.attributes))?;
         call.add_sums(&request.sums)?;
         call.trailer = request.trailer;
         let (output, seen) = self
@@ -119,7 +119,6 @@ impl Store for RusotoStore {
     ) -> Result<Written, StoreError> {
         let mut call = self.new_call(Operation::CompleteMultipartUpload, request.upload.target.bucket());
         call.root = Some(("CompleteMultipartUploadResult", None));
-        call.add(customer_key(&request.attributes))?;
         call.add_condition(request.condition.as_ref())?;
         if let Some(checksum) = &request.checksum {
             call.add([
@@ -325,12 +324,6 @@ impl Call {
     }
 }
 
-/// The attributes that are said again with every part: those of a key that the customer keeps.
-fn customer_key(attributes: &Attributes) -> impl Iterator<Item = (&str, &str)> {
-    const CUSTOMER: &str = "x-amz-server-side-encryption-customer-";
-    attributes.headers().filter(|(name, _)| name.starts_with(CUSTOMER))
-}
-
 fn stream(body: &Part) -> ByteStream {
     ByteStream::new_with_size(body.reader(), usize::try_from(body.len()).unwrap_or(usize::MAX))
 }
@@ -358,22 +351,6 @@ fn checksum_of(element: &Element) -> Option<Checksum> {
         Checksum::parse(algorithm, element.text(&format!("Checksum{}", algorithm.name()))?)
     };
     Algorithm::ALL.into_iter().find_map(value)
-}
-
-impl RusotoStore {
-    /// Whether an encryption was asked for of which an answer does not tell.
-    fn is_bare(&self, attributes: &Attributes, seen: &Seen) -> bool {
-        const ENCRYPTION: &str = "x-amz-server-side-encryption";
-        let asked = self.0.customer_key.is_some()
-            || attributes.headers().any(|(name, _)| name.starts_with(ENCRYPTION));
-        asked && !seen.headers.keys().any(|name| name.as_str().starts_with(ENCRYPTION))
-    }
-}
-
-/// Whether headers tell of an encryption under which ETags are no MD5s.
-fn encrypted(headers: &HeaderMap) -> bool {
-    let kms = error::text(headers, "x-amz-server-side-encryption").is_some_and(|how| how != "AES256");
-    kms || headers.contains_key("x-amz-server-side-encryption-customer-algorithm")
 }
 
 /// Whether a text can be one that `encoding-type=url` makes.
